@@ -1,0 +1,61 @@
+"""Every error this package raises on purpose.
+
+A message says what is wrong, what was got, what is valid and where to change it.
+"""
+
+
+class VlaError(Exception):
+    """Base of all errors raised on purpose; catch it to catch any of them."""
+
+
+class ProblemsError(VlaError):
+    """Several problems found in one pass, reported together.
+
+    Attributes:
+        problems: One sentence per problem.
+    """
+
+    def __init__(self, where: str, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"{where}: {len(problems)} problem(s)\n{lines}")
+
+
+class RobotFileError(ProblemsError):
+    """A robot file that cannot be used; lists all its problems."""
+
+
+class UrdfError(VlaError):
+    """A URDF that cannot be read, or lacks a joint or link that is asked for."""
+
+
+class ParameterError(ProblemsError):
+    """ROS parameters or options that cannot be used."""
+
+
+class CheckpointError(VlaError):
+    """A checkpoint that is missing, corrupt, incomplete or made for another robot."""
+
+
+class ImageError(VlaError):
+    """An image message that cannot be decoded."""
+
+
+class StateError(VlaError):
+    """A joint state message that does not give every joint of the robot file."""
+
+
+class InstructionError(VlaError):
+    """An instruction that is too long or holds characters that are not text."""
+
+
+class ActionError(VlaError):
+    """An action chunk of a wrong shape, or with values that are not finite."""
+
+
+class DatasetError(VlaError):
+    """A dataset or episode that is broken, half-written or of another layout."""
+
+
+class SceneError(VlaError):
+    """A task, colour or option that the simulated scene does not have."""

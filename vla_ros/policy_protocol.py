@@ -1,0 +1,61 @@
+"""What a policy is to the control loop: a specification and `infer`.
+
+It stands at the bottom layer, so that the runtime can name it without importing a policy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from vla_ros.datatypes import ActionChunk, ActionPrefix, Observation
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSpec:
+    """A camera as the policy wants it.
+
+    Attributes:
+        name: Name in the robot file.
+        height_px: Height of the model's input.
+        width_px: Width of the model's input.
+        resize: `letterbox` (whole picture, padded) or `crop` (centre, filled).
+    """
+
+    name: str
+    height_px: int
+    width_px: int
+    resize: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySpec:
+    """What a policy needs and gives.
+
+    Attributes:
+        robot: Name of the robot the policy was trained for.
+        cameras: Cameras it looks through.
+        state_names: Names of the measured joints, in order, gripper last when there is one.
+        action_names: Names of the action's entries, in order, gripper last when there is one.
+        horizon: Number of steps T in a chunk.
+        step_s: Time between two steps.
+    """
+
+    robot: str
+    cameras: tuple[CameraSpec, ...]
+    state_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    horizon: int
+    step_s: float
+
+
+class Policy(Protocol):
+    """Anything that turns an observation into an action chunk."""
+
+    spec: PolicySpec
+
+    def reset(self) -> None:
+        """Forget everything about the running episode."""
+
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
+        """Plan from `observation`; `ActionChunk.actions` are absolute joint positions."""

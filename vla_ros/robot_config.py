@@ -1,0 +1,264 @@
+"""The robot file: one description of an arm for running, recording, training and checking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import yaml
+
+from vla_ros.datatypes import FloatArray
+from vla_ros.errors import RobotFileError, UrdfError
+from vla_ros.kinematics import KinematicChain
+from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
+
+GRIPPER = "gripper"
+_SCHEMA = json.loads((Path(__file__).parent / "robot_schema.json").read_text())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JointLimits:
+    """Limits of the arm joints, each of shape (J,), in the robot file's order."""
+
+    lower_rad: FloatArray
+    upper_rad: FloatArray
+    velocity_rad_s: FloatArray
+    acceleration_rad_s2: FloatArray
+    jerk_rad_s3: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class GripperConfig:
+    """The gripper: its joint, and that joint's position when closed and when open."""
+
+    joint: str
+    closed_m: float
+    open_m: float
+
+    def open_fraction(self, position_m: float) -> float:
+        """Opening in [0, 1] for a finger position."""
+        fraction = (position_m - self.closed_m) / (self.open_m - self.closed_m)
+        return float(np.clip(fraction, 0.0, 1.0))
+
+    def position_m(self, open_fraction: float) -> float:
+        """Finger position for an opening in [0, 1]."""
+        return self.closed_m + open_fraction * (self.open_m - self.closed_m)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """A subscribed topic and the age above which its newest message counts as stale."""
+
+    topic: str
+    max_age_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkConfig:
+    """Where commands go: what they mean, the kind of driver, and its topic."""
+
+    meaning: str
+    sink: str
+    topic: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkConfig:
+    """How action chunks are played: see the robot file's `chunks`."""
+
+    execute_s: float = 0.3
+    blend_s: float = 0.1
+    expire_after_s: float = 0.8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RobotConfig:
+    """A checked robot file.
+
+    Attributes:
+        path: The file it was read from.
+        joints: Names of the arm joints; their order is the order of every joint array.
+        gripper: `None` for a robot without a gripper.
+        cameras: By name.
+        arm_sink: Where joint commands go.
+        gripper_sink: Where the gripper's commands go; `None` without a gripper.
+        chain: Forward kinematics from the base to the tip.
+    """
+
+    path: Path
+    robot: str
+    tick_hz: float
+    joints: tuple[str, ...]
+    limits: JointLimits
+    gripper: GripperConfig | None
+    cameras: Mapping[str, InputConfig]
+    state: InputConfig
+    instruction_topic: str
+    arm_sink: SinkConfig
+    gripper_sink: SinkConfig | None
+    chunks: ChunkConfig
+    chain: KinematicChain
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of an action's entries: the joints, then `gripper` when there is one."""
+        return self.joints if self.gripper is None else (*self.joints, GRIPPER)
+
+    @property
+    def tick_s(self) -> float:
+        """Control period."""
+        return 1.0 / self.tick_hz
+
+
+def load_robot(path: Path | str) -> RobotConfig:
+    """Read and check a robot file.
+
+    Raises:
+        RobotFileError: With all the problems of the file at once.
+    """
+    path = Path(path)
+    data = _read(path)
+    problems = _schema_problems(data)
+    if problems:
+        raise RobotFileError(f"robot file {path}", problems)
+    return _build(path, data)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise RobotFileError(f"robot file {path}", [f"cannot be read: {error.strerror}"]) from error
+    except yaml.YAMLError as error:
+        raise RobotFileError(f"robot file {path}", [f"is no valid YAML: {error}"]) from error
+
+
+def _schema_problems(data: Any) -> list[str]:
+    validator = jsonschema.Draft202012Validator(_SCHEMA)
+    errors = sorted(validator.iter_errors(data), key=lambda error: list(map(str, error.path)))
+    return [_sentence(error) for error in errors]
+
+
+def _sentence(error: jsonschema.ValidationError) -> str:
+    where = ".".join(map(str, error.path)) or "top level"
+    if error.validator == "additionalProperties":
+        valid = ", ".join(error.schema.get("properties", {}))
+        return f"{where}: {error.message}; valid keys: {valid}"
+    if error.validator == "oneOf":
+        return f"{where}: {error.instance!r} must be a number above 0, or a list of them, one a joint"
+    return f"{where}: {error.message}"
+
+
+def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
+    try:
+        urdf = read_joints(expand(path.parent / data["urdf"]))
+        chain = chain_to(urdf, data["tip_link"])
+    except UrdfError as error:
+        raise RobotFileError(f"robot file {path}", [f"urdf, tip_link: {error}"]) from error
+    problems = _problems_with_urdf(data, urdf)
+    if problems:
+        raise RobotFileError(f"robot file {path}", problems)
+    try:
+        kinematics = KinematicChain.from_joints(chain, data["joints"])
+    except UrdfError as error:
+        raise RobotFileError(f"robot file {path}", [f"joints, tip_link: {error}"]) from error
+    gripper_sink = data["actions"].get("gripper")
+    return RobotConfig(
+        path=path,
+        robot=data["robot"],
+        tick_hz=float(data["tick_hz"]),
+        joints=tuple(data["joints"]),
+        limits=_limits(data, urdf),
+        gripper=GripperConfig(**data["gripper"]) if "gripper" in data else None,
+        cameras={name: InputConfig(**camera) for name, camera in data["cameras"].items()},
+        state=InputConfig(**data["state"]),
+        instruction_topic=data["instruction"]["topic"],
+        arm_sink=SinkConfig(**data["actions"]["arm"]),
+        gripper_sink=SinkConfig(**gripper_sink) if gripper_sink else None,
+        chunks=ChunkConfig(**data.get("chunks", {})),
+        chain=kinematics,
+    )
+
+
+def _problems_with_urdf(data: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> list[str]:
+    """What the schema cannot see: names against the URDF, lengths, and pairs of keys."""
+    problems = [
+        problem
+        for index, name in enumerate(data["joints"])
+        for problem in _joint_problems(index, name, urdf)
+    ]
+    for key in ("acceleration_rad_s2", "jerk_rad_s3"):
+        value = data["limits"][key]
+        if isinstance(value, list) and len(value) != len(data["joints"]):
+            problems.append(
+                f"limits.{key}: has {len(value)} values for {len(data['joints'])} joints"
+            )
+    if ("gripper" in data) != ("gripper" in data["actions"]):
+        problems.append("gripper and actions.gripper: both or neither must be given")
+    if "gripper" in data:
+        problems += _gripper_problems(data["gripper"], urdf)
+    return problems
+
+
+def _joint_problems(index: int, name: str, urdf: Mapping[str, UrdfJoint]) -> list[str]:
+    where = f"joints.{index}"
+    joint = urdf.get(name)
+    if joint is None:
+        moving = ", ".join(j.name for j in urdf.values() if j.kind != "fixed")
+        return [f"{where}: joint {name!r} is not in the URDF; it has: {moving}"]
+    missing = [
+        key
+        for key, value in (
+            ("lower", joint.lower_rad),
+            ("upper", joint.upper_rad),
+            ("velocity", joint.velocity_rad_s),
+        )
+        if value is None
+    ]
+    if missing:
+        return [f"{where}: the URDF gives joint {name!r} no limit {', '.join(missing)}"]
+    if not joint.lower_rad < joint.upper_rad or not joint.velocity_rad_s > 0:  # type: ignore[operator]
+        return [
+            f"{where}: the URDF's limits of {name!r} are empty: lower {joint.lower_rad}, "
+            f"upper {joint.upper_rad}, velocity {joint.velocity_rad_s}"
+        ]
+    return []
+
+
+def _gripper_problems(gripper: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> list[str]:
+    problems = []
+    joint = urdf.get(gripper["joint"])
+    if joint is None:
+        problems.append(f"gripper.joint: {gripper['joint']!r} is not in the URDF")
+    if gripper["closed_m"] == gripper["open_m"]:
+        problems.append(f"gripper: closed_m and open_m are both {gripper['open_m']}")
+    if joint is not None and joint.lower_rad is not None and joint.upper_rad is not None:
+        for key in ("closed_m", "open_m"):
+            if not joint.lower_rad <= gripper[key] <= joint.upper_rad:
+                problems.append(
+                    f"gripper.{key}: {gripper[key]} is outside the URDF's limits "
+                    f"{joint.lower_rad} … {joint.upper_rad} m of {joint.name!r} (metres, not mm)"
+                )
+    return problems
+
+
+def _limits(data: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> JointLimits:
+    joints = [urdf[name] for name in data["joints"]]
+    limits = data["limits"]
+
+    def per_joint(value: float | list[float]) -> FloatArray:
+        return np.broadcast_to(np.asarray(value, np.float64), (len(joints),)).copy()
+
+    return JointLimits(
+        lower_rad=np.array([joint.lower_rad for joint in joints], np.float64),
+        upper_rad=np.array([joint.upper_rad for joint in joints], np.float64),
+        velocity_rad_s=limits["velocity_scale"]
+        * np.array([joint.velocity_rad_s for joint in joints], np.float64),
+        acceleration_rad_s2=per_joint(limits["acceleration_rad_s2"]),
+        jerk_rad_s3=per_joint(limits["jerk_rad_s3"]),
+    )
