@@ -1,0 +1,312 @@
+"""The simulated tabletop: one MuJoCo model that is reset by seed, moved and rendered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# A machine without a screen renders through EGL; software rendering is fastest on one thread.
+os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ.setdefault("LP_NUM_THREADS", "1")
+
+import mujoco
+import numpy as np
+
+from vla_ros.datatypes import FloatArray, ImageArray, RobotState
+from vla_ros.errors import SceneError
+from vla_ros.sim import goal
+from vla_ros.sim.appearance import apply_appearance
+from vla_ros.sim.layout import Layout, draw_layout
+from vla_ros.sim.scene import (
+    ARM_JOINTS,
+    CAMERAS,
+    FINGER_JOINTS,
+    HANDLE_HEIGHT_M,
+    TIMESTEP_S,
+    build_model,
+)
+from vla_ros.sim.tasks import (
+    HELDOUT_TEMPLATES,
+    TASKS,
+    TEMPLATES,
+    Request,
+    check_task,
+    write_instruction,
+)
+
+FINGER_OPEN_M = 0.04
+RENDER_PX = 192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """What an episode asks for, in words and in parts; unused parts are empty."""
+
+    seed: int
+    task: str
+    color: str
+    direction: str
+    place: str
+    instruction: str
+
+
+class TabletopSim:
+    """The arm and its table; positions in metres and radians in the base frame."""
+
+    def __init__(self, render_px: int = RENDER_PX) -> None:
+        """Args: render_px: Edge of the square pictures of the two cameras."""
+        self.model = build_model(render_px)
+        self.data = mujoco.MjData(self.model)
+        self.render_px = render_px
+        self._rest = build_model(render_px)
+        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._arm_qpos = [int(self.model.joint(name).qposadr[0]) for name in ARM_JOINTS]
+        self._arm_dof = [int(self.model.joint(name).dofadr[0]) for name in ARM_JOINTS]
+        self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in FINGER_JOINTS]
+        self._drawer_qpos = int(self.model.joint("drawer").qposadr[0])
+        self.reset(seed=0, task=TASKS[0])
+
+    def reset(
+        self,
+        *,
+        seed: int,
+        task: str | None = None,
+        combinations: str = "seen",
+        wordings: str = "seen",
+        instruction: str | None = None,
+    ) -> Episode:
+        """Start the episode of `seed`.
+
+        Args:
+            seed: 0 or more; the same seed and task give the same scene and words.
+            task: One of `TASKS`; `None` draws one.
+            combinations: `seen`, `heldout` or `all` pairs of verb and colour.
+            wordings: `seen` or `heldout` templates.
+            instruction: A template to use instead, with `{color}`, `{direction}`, `{place}`.
+
+        Raises:
+            SceneError: An argument that is not valid.
+        """
+        if seed < 0:
+            raise SceneError(f"seed {seed} is negative; valid: 0 or more")
+        task = check_task(task or TASKS[np.random.default_rng(seed).integers(len(TASKS))])
+        rng = np.random.default_rng([seed, TASKS.index(task)])
+        self.layout = draw_layout(rng, task, combinations)
+        mujoco.mj_resetData(self.model, self.data)
+        self._place_things(self.layout)
+        apply_appearance(self.model, rng, self.layout, self._rest)
+        self._settle()
+        self.episode = _episode(seed, self.layout.request, rng, wordings, instruction)
+        self._begin()
+        return self.episode
+
+    def set_request(self, request: Request, instruction: str) -> None:
+        """Ask for something else in the running scene; success is judged by the new request."""
+        check_task(request.task)
+        self.episode = Episode(seed=self.episode.seed, instruction=instruction, **vars(request))
+        self._begin()
+
+    @property
+    def request(self) -> Request:
+        """What the running episode asks for."""
+        e = self.episode
+        return Request(task=e.task, color=e.color, direction=e.direction, place=e.place)
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time since the reset."""
+        return float(self.data.time)
+
+    def set_target(self, position_rad: FloatArray, gripper_open: float | None) -> None:
+        """Set the position servos' targets; `gripper_open` in [0, 1], `None` leaves the gripper."""
+        self.data.ctrl[:7] = position_rad
+        if gripper_open is not None:
+            self.data.ctrl[7:9] = FINGER_OPEN_M * min(max(gripper_open, 0.0), 1.0)
+
+    def advance(self, duration_s: float) -> None:
+        """Simulate `duration_s`, a multiple of the 5 ms physics step, and keep score."""
+        steps = round(duration_s / TIMESTEP_S)
+        mujoco.mj_step(self.model, self.data, steps)
+        self._score()
+
+    def state(self) -> RobotState:
+        """Measured state of the arm; its stamp is the simulated time."""
+        return RobotState(
+            position_rad=self.data.qpos[self._arm_qpos].copy(),
+            velocity_rad_s=self.data.qvel[self._arm_dof].copy(),
+            gripper_open=float(np.clip(self.finger_m[0] / FINGER_OPEN_M, 0.0, 1.0)),
+            stamp_s=self.time_s,
+        )
+
+    @property
+    def finger_m(self) -> FloatArray:
+        """Positions of the two finger joints, shape (2,)."""
+        return self.data.qpos[self._finger_qpos].copy()
+
+    @property
+    def success(self) -> bool:
+        """Whether the goal has held for a whole second."""
+        return self._held_s >= goal.HOLD_S
+
+    def reward(self) -> float:
+        """Reward since the last call: change of progress, plus 1 at the moment of success."""
+        progress = goal.progress(self.request, self.facts())
+        bonus = float(self.success and not self._rewarded)
+        self._rewarded = self._rewarded or self.success
+        change, self._progress = progress - self._progress, progress
+        return change + bonus
+
+    @property
+    def target_m(self) -> FloatArray:
+        """Position of the named block, or of the drawer's handle, shape (3,)."""
+        return self.block_m(self.episode.color) if self.episode.color else self.handle_m
+
+    def block_m(self, color: str) -> FloatArray:
+        """Centre of a block, shape (3,)."""
+        return self.data.body(f"block{self.layout.colors.index(color)}").xpos.copy()
+
+    @property
+    def handle_m(self) -> FloatArray:
+        """Centre of the drawer's handle, shape (3,)."""
+        return self.data.geom("handle").xpos.copy()
+
+    @property
+    def drawer_m(self) -> float:
+        """Opening of the drawer, 0 is shut."""
+        return float(self.data.qpos[self._drawer_qpos])
+
+    @property
+    def goal_xy_m(self) -> FloatArray:
+        """Centre of the mark or tray that the episode names, shape (2,); zeros without one."""
+        request = self.request
+        if request.place == "tray":
+            return self.layout.tray_xy_m
+        name = request.direction or request.place.removesuffix(" mark")
+        return self.layout.mark_xy_m.get(name, np.zeros(2))
+
+    def touched_blocks(self) -> set[str]:
+        """Colours of the blocks that the hand or a finger touches now."""
+        touched = set()
+        for contact in self.data.contact[: self.data.ncon]:
+            names = {self.model.geom_bodyid[geom] for geom in contact.geom}
+            blocks, hands = names & self._block_bodies.keys(), names & self._hand_bodies
+            if blocks and hands:
+                touched |= {self._block_bodies[body] for body in blocks}
+        return touched
+
+    def is_gripping(self, color: str) -> bool:
+        """Whether both fingers touch the block."""
+        block = self.layout.colors.index(color)
+        body = int(self.model.body(f"block{block}").id)
+        fingers = set()
+        for contact in self.data.contact[: self.data.ncon]:
+            bodies = {int(self.model.geom_bodyid[geom]) for geom in contact.geom}
+            if body in bodies:
+                fingers |= bodies & self._finger_bodies
+        return len(fingers) == 2
+
+    def render(self, camera: str) -> ImageArray:
+        """Picture of `front` or `wrist`, uint8 (render_px, render_px, 3) RGB."""
+        if camera not in CAMERAS:
+            raise SceneError(f"camera {camera!r} is unknown; valid: {', '.join(CAMERAS)}")
+        return self.render_view(camera, self.render_px, self.render_px)
+
+    def render_view(self, camera: str, height_px: int, width_px: int) -> ImageArray:
+        """Picture of any camera of the scene (also `demo`) at any size up to 640×480."""
+        key = (height_px, width_px)
+        if key not in self._renderers:
+            self._renderers[key] = mujoco.Renderer(self.model, *key)
+        renderer = self._renderers[key]
+        renderer.update_scene(self.data, camera)
+        return np.asarray(renderer.render(), np.uint8)
+
+    def close(self) -> None:
+        """Free the renderers."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+    def facts(self) -> goal.Facts:
+        """What the goals look at, now."""
+        color = self.episode.color
+        index = self.layout.colors.index(color) if color else 0
+        dof = int(self.model.joint(f"block{index}").dofadr[0])
+        return goal.Facts(
+            block_m=self.block_m(color) if color else np.zeros(3),
+            block_half_m=float(self.layout.block_half_m[index]),
+            block_speed_m_s=float(np.linalg.norm(self.data.qvel[dof : dof + 3])),
+            block_start_m=self._block_start_m,
+            goal_xy_m=self.goal_xy_m,
+            touched=color in self.touched_blocks() if color else False,
+            lifted=self._lifted,
+            drawer_m=self.drawer_m,
+            drawer_start_m=self._drawer_start_m,
+        )
+
+    def _place_things(self, layout: Layout) -> None:
+        model, data = self.model, self.data
+        for name, xy in layout.mark_xy_m.items():
+            model.body_pos[model.body(f"mark_{name}").id, :2] = xy
+        model.body_pos[model.body("tray").id, :2] = layout.tray_xy_m
+        model.body_pos[model.body("cabinet").id, :2] = layout.cabinet_xy_m
+        for index, half in enumerate(layout.block_half_m):
+            geom = model.geom(f"block{index}").id
+            model.geom_size[geom] = half
+            model.geom_rbound[geom] = half * np.sqrt(3)
+            model.geom_aabb[geom, 3:] = half
+            yaw = layout.block_yaw_rad[index]
+            start = int(model.joint(f"block{index}").qposadr[0])
+            data.qpos[start : start + 3] = (*layout.block_xy_m[index], half)
+            data.qpos[start + 3 : start + 7] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+        data.qpos[self._drawer_qpos] = layout.drawer_m
+        data.qpos[self._arm_qpos] = layout.arm_rad
+        data.qpos[self._finger_qpos] = FINGER_OPEN_M
+        self._block_bodies = {
+            int(model.body(f"block{i}").id): color for i, color in enumerate(layout.colors)
+        }
+        self._hand_bodies = {
+            int(model.body(name).id) for name in ("panda_hand", "panda_finger1", "panda_finger2")
+        }
+        self._finger_bodies = self._hand_bodies - {int(model.body("panda_hand").id)}
+
+    def _settle(self) -> None:
+        """Let everything come to rest at simulated time zero."""
+        self.set_target(self.layout.arm_rad, 1.0)
+        mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_step(self.model, self.data, 20)
+        self.data.time = 0.0
+        mujoco.mj_forward(self.model, self.data)
+
+    def _begin(self) -> None:
+        self._held_s, self._rewarded, self._lifted = 0.0, False, False
+        self._last_score_s = self.time_s
+        self._drawer_start_m = self.drawer_m
+        color = self.episode.color
+        self._block_start_m = self.block_m(color) if color else np.zeros(3)
+        self._progress = goal.progress(self.request, self.facts())
+
+    def _score(self) -> None:
+        facts = self.facts()
+        self._lifted |= bool(facts.block_m[2] - facts.block_half_m > 0.02)
+        passed_s, self._last_score_s = self.time_s - self._last_score_s, self.time_s
+        reached = goal.is_reached(self.request, facts)
+        self._held_s = self._held_s + passed_s if reached else 0.0
+
+
+def _episode(
+    seed: int,
+    request: Request,
+    rng: np.random.Generator,
+    wordings: str,
+    instruction: str | None,
+) -> Episode:
+    sources: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+        "seen": TEMPLATES,
+        "heldout": HELDOUT_TEMPLATES,
+    }
+    if wordings not in sources:
+        raise SceneError(f"wordings {wordings!r}; valid: {', '.join(sources)}")
+    drawn = str(rng.choice(sources[wordings][request.task]))
+    text = write_instruction(request, instruction or drawn)
+    return Episode(seed=seed, instruction=text, **vars(request))
