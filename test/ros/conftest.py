@@ -1,0 +1,115 @@
+"""Real rclpy nodes on a domain of their own, a small robot, and a policy of ten lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+# Before anything imports rclpy: each pytest worker talks on its own domain, on this machine only.
+_WORKER = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))))
+_DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", 1 + os.getpid() % 80))
+os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN + _WORKER)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from vla_ros.robot_config import RobotConfig, load_robot
+
+_JOINTS = ("shoulder", "elbow", "wrist")
+_LINKS = ("base", "upper", "lower", "hand")
+
+ROBOT_YAML = """
+robot: three
+tick_hz: 100
+urdf: three.urdf
+tip_link: hand
+joints: [shoulder, elbow, wrist]
+limits: {from: urdf, velocity_scale: 1.0, acceleration_rad_s2: 10.0, jerk_rad_s3: 200.0}
+gripper: {joint: finger, closed_m: 0.0, open_m: 0.04}
+cameras:
+  front: {topic: /front/image_raw, max_age_s: 0.5}
+state: {topic: /joint_states, max_age_s: 0.2}
+instruction: {topic: /vla/instruction}
+actions:
+  arm: {meaning: absolute_joint_position, sink: joint_trajectory, topic: /arm/joint_trajectory}
+  gripper: {meaning: open_fraction, sink: joint_trajectory, topic: /hand/joint_trajectory}
+chunks: {execute_s: 0.3, blend_s: 0.1, expire_after_s: 0.8}
+"""
+
+
+def three_urdf() -> str:
+    """An arm of three hinges and a finger."""
+    arm = "".join(
+        f'<link name="{child}"/><joint name="{joint}" type="revolute"><parent link="{parent}"/>'
+        f'<child link="{child}"/><origin xyz="0 0 0.3"/><axis xyz="0 1 0"/>'
+        '<limit lower="-2" upper="2" velocity="1.5" effort="10"/></joint>'
+        for joint, parent, child in zip(_JOINTS, _LINKS[:-1], _LINKS[1:], strict=True)
+    )
+    finger = (
+        '<link name="tip"/><joint name="finger" type="prismatic"><parent link="hand"/>'
+        '<child link="tip"/><limit lower="0" upper="0.04" velocity="0.2" effort="10"/></joint>'
+    )
+    return f'<robot name="three"><link name="base"/>{arm}{finger}</robot>'
+
+
+@pytest.fixture
+def robot_file(tmp_path: Path) -> Path:
+    """Robot file of a small arm: three joints, a gripper, one camera."""
+    (tmp_path / "three.urdf").write_text(three_urdf())
+    path = tmp_path / "three.yaml"
+    path.write_text(ROBOT_YAML)
+    return path
+
+
+@pytest.fixture
+def robot(robot_file: Path) -> RobotConfig:
+    return load_robot(robot_file)
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    """A ROS context without signal handlers, shut down at the end."""
+    context = Context()
+    rclpy.init(context=context)
+    yield context
+    context.try_shutdown()
+
+
+class Spinner:
+    """Spins nodes in the test's own thread until something has come true."""
+
+    def __init__(self, context: Context) -> None:
+        self.executor = SingleThreadedExecutor(context=context)
+        self._nodes: list[Node] = []
+
+    def add(self, node: Node) -> None:
+        self._nodes.append(node)
+        self.executor.add_node(node)
+
+    def until(self, reached: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+        """Spin until `reached()`, or fail saying that `what` did not happen."""
+        end_s = time.monotonic() + timeout_s
+        while not reached():
+            assert time.monotonic() < end_s, f"not within {timeout_s:g} s: {what}"
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        for node in self._nodes:
+            node.destroy_node()
+
+
+@pytest.fixture
+def spinner(context: Context) -> Iterator[Spinner]:
+    spinner = Spinner(context)
+    yield spinner
+    spinner.close()

@@ -1,0 +1,192 @@
+"""ROS parameters: declared in tables, checked against the overrides, read in one place.
+
+rclpy ignores an override with a misspelt name and reports a wrong type by an exception that names
+no valid one; here both are refused, all of them in one message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from vla_ros.errors import ParameterError
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterSpec:
+    """One ROS parameter: default (its type is the parameter's type), meaning, and range."""
+
+    default: Value
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def kind(self) -> Parameter.Type:
+        """ROS type of the parameter."""
+        return Parameter.Type.from_parameter_value(self.default)
+
+
+VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
+    "robot_file": ParameterSpec(default="", description="Path of the robot file (YAML)."),
+    "checkpoint": ParameterSpec(default="", description="Folder of the trained policy."),
+    "device": ParameterSpec(
+        default="auto", description="Where the policy computes: auto, cpu, cuda, cuda:N or mps."
+    ),
+    "policy": ParameterSpec(
+        default="in_process", description="Where the policy lives: in_process."
+    ),
+    "threads": ParameterSpec(
+        default=0,
+        description="Threads of the policy on a CPU; 0 leaves the choice to torch.",
+        minimum=0,
+        maximum=256,
+    ),
+    "autostart": ParameterSpec(
+        default=False,
+        description="Configure and activate at start, for use without a lifecycle manager.",
+    ),
+    "clock_timeout_s": ParameterSpec(
+        default=0.5,
+        description="The clock counts as stopped after standing still for this long [s].",
+        minimum=0.05,
+        maximum=60.0,
+    ),
+}
+
+_POLICIES = ("in_process",)
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VlaNodeParameters:
+    """The parameters of `vla_node`; their meaning stands in `VLA_NODE_PARAMETERS`."""
+
+    robot_file: str
+    checkpoint: str
+    device: str
+    policy: str
+    threads: int
+    autostart: bool
+    clock_timeout_s: float
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Folder of the trained policy."""
+        return Path(self.checkpoint)
+
+    @property
+    def thread_count(self) -> int | None:
+        """Threads of the policy; `None` leaves the choice to torch."""
+        return self.threads or None
+
+
+def declare_parameters(node: Node, table: Mapping[str, ParameterSpec]) -> None:
+    """Declare the parameters of `table` on `node`.
+
+    Raises:
+        ParameterError: An override has an unknown name, a wrong type or a value out of range;
+            lists all of them.
+    """
+    problems = _override_problems(node, table)
+    for name, spec in table.items():
+        try:
+            if not any(problem.startswith(f"{name}: ") for problem in problems):
+                node.declare_parameter(name, spec.default, _descriptor(spec))
+        except InvalidParameterValueException as error:
+            problems.append(f"{name}: {error}; valid: {spec.minimum} to {spec.maximum}")
+    if problems:
+        raise ParameterError(f"parameters of {node.get_name()}", problems)
+
+
+def read_parameters(node: Node) -> VlaNodeParameters:
+    """Read all parameters of `vla_node`: the only place that does."""
+    values = {name: node.get_parameter(name).value for name in VLA_NODE_PARAMETERS}
+    return VlaNodeParameters(**values)
+
+
+def check_parameters(parameters: VlaNodeParameters) -> None:
+    """Check what types and ranges cannot express.
+
+    Raises:
+        ParameterError: With all problems at once.
+    """
+    problems = []
+    for name in ("robot_file", "checkpoint"):
+        if not getattr(parameters, name):
+            what = VLA_NODE_PARAMETERS[name].description
+            problems.append(f"{name}: is not set; give it with -p {name}:=… ({what})")
+    if parameters.policy not in _POLICIES:
+        valid = ", ".join(_POLICIES)
+        problems.append(f"policy: {parameters.policy!r} is unknown; valid: {valid}")
+    if not _DEVICE.fullmatch(parameters.device):
+        problems.append(
+            f"device: {parameters.device!r} is unknown; valid: auto, cpu, cuda, cuda:N, mps"
+        )
+    if problems:
+        raise ParameterError("parameters of vla_node", problems)
+
+
+def refuse_changes(
+    node: Node, table: Mapping[str, ParameterSpec], reason: Callable[[], str]
+) -> None:
+    """Refuse to set the parameters of `table` (and `use_sim_time`) while `reason()` is not empty."""
+
+    def check(parameters: list[Parameter]) -> SetParametersResult:
+        names = [p.name for p in parameters if p.name in table or p.name == "use_sim_time"]
+        why = reason() if names else ""
+        if why:
+            return SetParametersResult(successful=False, reason=f"{', '.join(names)}: {why}")
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(check)
+
+
+def _override_problems(node: Node, table: Mapping[str, ParameterSpec]) -> list[str]:
+    # rclpy has no public way to list the overrides of parameters that nobody declared.
+    overrides: dict[str, Parameter] = node._parameter_overrides
+    valid = ", ".join((*table, "use_sim_time"))
+    problems = []
+    for name, override in overrides.items():
+        if name in table:
+            spec = table[name]
+            if override.type_ != spec.kind:
+                problems.append(_type_problem(name, spec, override))
+        elif not node.has_parameter(name) and not name.startswith("qos_overrides."):
+            problems.append(f"{name}: there is no such parameter; valid: {valid}")
+    return problems
+
+
+def _type_problem(name: str, spec: ParameterSpec, override: Parameter) -> str:
+    hint = " (write 1.0, not 1)" if spec.kind == Parameter.Type.DOUBLE else ""
+    return (
+        f"{name}: must be of type {spec.kind.name.lower()}{hint}, got {override.value!r} of type "
+        f"{override.type_.name.lower()}"
+    )
+
+
+def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=spec.description)
+    if spec.minimum is None or spec.maximum is None:
+        return descriptor
+    if spec.kind == Parameter.Type.INTEGER:
+        limits = IntegerRange(from_value=int(spec.minimum), to_value=int(spec.maximum))
+        descriptor.integer_range = [limits]
+    else:
+        limits = FloatingPointRange(from_value=spec.minimum, to_value=spec.maximum)
+        descriptor.floating_point_range = [limits]
+    return descriptor
