@@ -1,0 +1,122 @@
+"""A dataset of demonstrations in memory, ready to train on.
+
+dataset = Dataset.open("data/tabletop")
+dataset.frames["front"][dataset.episodes[0].start]  # uint8 (H, W, 3)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_ros.errors import DatasetError
+from vla_ros.learn.dataset_format import ACTION, STATE, STATS_PATH
+from vla_ros.learn.dataset_reader import EpisodeRows, read_episodes, read_info
+from vla_ros.learn.episode import EpisodeInfo, Float32Array
+from vla_ros.learn.frame_cache import Frames, cached_frames
+from vla_ros.learn.statistics import as_json, vector_statistics
+
+CACHE_FOLDER = ".frames_cache"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """All whole episodes of a LeRobotDataset v3.0, their N rows one after another.
+
+    Attributes:
+        frames: By camera name: uint8 (N, H, W, 3) RGB, mapped from the disk, read-only.
+        state: Shape (N, S).
+        action: Shape (N, A): absolute targets due one row later.
+        target_m: Shape (N, 3): position of the named object in the base frame; NaN where unknown.
+        episodes: In the order of their rows.
+        fps: Rows a second.
+        robot: Name of the robot; empty when the dataset does not say.
+        state_names: Names of the S entries of a state.
+        action_names: Names of the A entries of an action.
+        statistics: The content of `meta/stats.json`; of state and action only when that is missing.
+    """
+
+    frames: Mapping[str, Frames]
+    state: Float32Array
+    action: Float32Array
+    target_m: Float32Array
+    episodes: tuple[EpisodeInfo, ...]
+    fps: float
+    robot: str
+    state_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    statistics: Mapping[str, Mapping[str, Any]]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.state)
+
+    @classmethod
+    def open(cls, root: Path | str, cache: Path | str | None = None) -> Dataset:
+        """Read a dataset; broken episodes are named in a warning and left out.
+
+        The first time, all pictures are decoded into the folder `cache` (by default
+        `.frames_cache` in `root`), which takes H * W * 3 bytes a picture.
+
+        Raises:
+            DatasetError: It is no LeRobotDataset v3.0, or has no whole episode.
+        """
+        root = Path(root)
+        info = read_info(root)
+        episodes = list(read_episodes(info))
+        frames, broken = cached_frames(Path(cache or root / CACHE_FOLDER), info, episodes)
+        for number, reason in sorted(broken.items()):
+            _log.warning("skipping episode %d: %s", number, reason)
+        episodes = [episode for episode in episodes if episode.number not in broken]
+        if not episodes:
+            raise DatasetError(f"dataset {root} has no whole episode; the warnings above name them")
+        state = np.concatenate([episode.state for episode in episodes])
+        action = np.concatenate([episode.action for episode in episodes])
+        return cls(
+            frames=frames,
+            state=state,
+            action=action,
+            target_m=np.concatenate([episode.target_m for episode in episodes]),
+            episodes=_infos(episodes),
+            fps=info.fps,
+            robot=info.robot,
+            state_names=info.state_names,
+            action_names=info.action_names,
+            statistics=_statistics(root, state, action),
+        )
+
+
+def _infos(episodes: Sequence[EpisodeRows]) -> tuple[EpisodeInfo, ...]:
+    stops = np.cumsum([len(episode.state) for episode in episodes]).tolist()
+    return tuple(
+        EpisodeInfo(
+            instruction=episode.instruction,
+            task=episode.text("task"),
+            color=episode.text("color"),
+            direction=episode.text("direction"),
+            place=episode.text("place"),
+            seed=episode.seed,
+            start=stop - len(episode.state),
+            stop=stop,
+        )
+        for episode, stop in zip(episodes, stops, strict=True)
+    )
+
+
+def _statistics(root: Path, state: Float32Array, action: Float32Array) -> dict[str, Any]:
+    path = root / STATS_PATH
+    try:
+        statistics: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return as_json({STATE: vector_statistics(state), ACTION: vector_statistics(action)})
+    except ValueError as error:
+        raise DatasetError(f"{path} is no valid JSON: {error}; delete it to go on") from error
+    return statistics

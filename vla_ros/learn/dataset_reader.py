@@ -1,0 +1,301 @@
+"""Read the tables of a LeRobotDataset v3.0, ours or somebody else's, and check every episode."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vla_ros.errors import DatasetError
+from vla_ros.learn.dataset_format import (
+    ACTION,
+    CAMERA_PREFIX,
+    INFO_PATH,
+    SCENE_SEED,
+    SCENE_TEXTS,
+    STATE,
+    TARGET,
+    VERSION,
+)
+from vla_ros.learn.episode import Float32Array
+
+_KEYS = ("codebase_version", "fps", "features", "data_path", "video_path")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraInfo:
+    """A camera of the dataset: its column, and the size of its pictures."""
+
+    key: str
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """A checked `info.json`.
+
+    Attributes:
+        root: Folder of the dataset.
+        fps: Rows a second.
+        robot: Name of the robot; empty when the dataset does not say.
+        cameras: By name.
+        state_names: Names of the S entries of a state.
+        action_names: Names of the A entries of an action.
+        data_path: Template of a data file's path.
+        video_path: Template of a video's path.
+    """
+
+    root: Path
+    fps: float
+    robot: str
+    cameras: Mapping[str, CameraInfo]
+    state_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    data_path: str
+    video_path: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpisodeRows:
+    """The rows of one whole episode, and where its pictures are.
+
+    Attributes:
+        number: Its `episode_index`.
+        record: Its line in the table of episodes.
+        state: Shape (N, S).
+        action: Shape (N, A).
+        target_m: Shape (N, 3); NaN when the dataset does not say.
+        videos: By camera: the file, and the index of the episode's first frame in it.
+    """
+
+    number: int
+    record: Mapping[str, Any]
+    state: Float32Array
+    action: Float32Array
+    target_m: Float32Array
+    videos: Mapping[str, tuple[Path, int]]
+
+    def text(self, key: str) -> str:
+        """`task`, `color`, `direction` or `place`; empty when the dataset does not say."""
+        if key not in SCENE_TEXTS:
+            raise KeyError(key)
+        return str(self.record.get(f"scene/{key}") or "")
+
+    @property
+    def instruction(self) -> str:
+        """The first of its texts; empty when it has none."""
+        return str((self.record.get("tasks") or [""])[0])
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of its scene; `None` when the dataset does not say."""
+        return self.record.get(SCENE_SEED)
+
+
+def read_info(root: Path) -> DatasetInfo:
+    """Read and check `meta/info.json`.
+
+    Raises:
+        DatasetError: Listing everything that is wrong with it.
+    """
+    path = root / INFO_PATH
+    try:
+        info = json.loads(path.read_text())
+    except OSError as error:
+        raise DatasetError(
+            f"{root} is no LeRobotDataset {VERSION}: {path} cannot be read: {error.strerror}"
+        ) from error
+    except ValueError as error:
+        raise DatasetError(f"{path} is no valid JSON: {error}") from error
+    problems = _info_problems(info)
+    if problems:
+        raise DatasetError(f"{path}: {len(problems)} problem(s)\n  - " + "\n  - ".join(problems))
+    features = info["features"]
+    return DatasetInfo(
+        root=root,
+        fps=float(info["fps"]),
+        robot=str(info.get("robot_type") or ""),
+        cameras=_cameras(features),
+        state_names=_names(features[STATE], "state"),
+        action_names=_names(features[ACTION], "action"),
+        data_path=info["data_path"],
+        video_path=info["video_path"],
+    )
+
+
+def _info_problems(info: Any) -> list[str]:
+    if not isinstance(info, dict):
+        return [f"it is a {type(info).__name__}, not an object"]
+    version = info.get("codebase_version")
+    if version is not None and not str(version).startswith("v3."):
+        return [f"codebase_version is {version!r}; valid: {VERSION}"]
+    problems = [f"key {key!r} is missing" for key in _KEYS if info.get(key) is None]
+    fps = info.get("fps")
+    if fps is not None and not (isinstance(fps, int | float) and fps > 0):
+        problems.append(f"fps is {fps!r}; valid: a number above 0")
+    if isinstance(info.get("features"), dict):
+        problems += _feature_problems(info["features"])
+    return problems
+
+
+def _feature_problems(features: dict[str, Any]) -> list[str]:
+    problems = []
+    for key in (STATE, ACTION):
+        shape = features.get(key, {}).get("shape")
+        if not (isinstance(shape, list) and len(shape) == 1):
+            problems.append(
+                f"features.{key} has shape {shape!r}; valid: one length. The features are: "
+                + ", ".join(features)
+            )
+    kinds = {key: str(feature.get("dtype")) for key, feature in features.items()}
+    images = [key for key, kind in kinds.items() if kind == "image"]
+    if images:
+        problems.append(f"features {', '.join(images)} are of dtype 'image'; valid: 'video'")
+    elif "video" not in kinds.values():
+        problems.append("no feature is of dtype 'video'; at least one camera is needed")
+    return problems
+
+
+def _cameras(features: dict[str, Any]) -> dict[str, CameraInfo]:
+    return {
+        key.removeprefix(CAMERA_PREFIX): CameraInfo(
+            key=key, height_px=feature["shape"][0], width_px=feature["shape"][1]
+        )
+        for key, feature in features.items()
+        if feature["dtype"] == "video"
+    }
+
+
+def _names(feature: dict[str, Any], word: str) -> tuple[str, ...]:
+    """Names of a vector's entries; LeRobot has them as a list, in a dict, or not at all."""
+    names = feature.get("names")
+    if isinstance(names, dict) and len(names) == 1:
+        names = next(iter(names.values()))
+    length = feature["shape"][0]
+    if not isinstance(names, list) or len(names) != length:
+        return tuple(f"{word}_{index}" for index in range(length))
+    return tuple(map(str, names))
+
+
+def read_episodes(info: DatasetInfo) -> Iterator[EpisodeRows]:
+    """Give every whole episode in order; name the broken ones in a warning."""
+    for path, records in _by_data_file(info).items():
+        try:
+            table = pq.read_table(path)
+            numbers = table["episode_index"].to_numpy()
+        except (pa.ArrowException, OSError, KeyError) as error:
+            _log.warning("skipping episodes %s: %s cannot be read: %s", _span(records), path, error)
+            continue
+        for record in records:
+            rows = table.take(np.flatnonzero(numbers == record["episode_index"]))
+            try:
+                yield _checked(info, record, rows)
+            except DatasetError as error:
+                _log.warning("skipping episode %s: %s", record["episode_index"], error)
+
+
+def _by_data_file(info: DatasetInfo) -> dict[Path, list[dict[str, Any]]]:
+    """Lines of the tables of episodes, without statistics, by the data file they name."""
+    by_file: dict[Path, list[dict[str, Any]]] = {}
+    paths = sorted((info.root / "meta/episodes").glob("*/*.parquet"))
+    if not paths:
+        raise DatasetError(f"dataset {info.root} has no meta/episodes/chunk-*/file-*.parquet")
+    for path in paths:
+        for record in _records(path):
+            name = info.data_path.format(
+                chunk_index=record["data/chunk_index"], file_index=record["data/file_index"]
+            )
+            by_file.setdefault(info.root / name, []).append(record)
+    return by_file
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    needed = {"episode_index", "length", "data/chunk_index", "data/file_index"}
+    try:
+        names = pq.read_schema(path).names
+        table = pq.read_table(path, columns=[n for n in names if not n.startswith("stats/")])
+    except (pa.ArrowException, OSError) as error:
+        _log.warning("skipping the episodes listed in %s, which cannot be read: %s", path, error)
+        return []
+    if not needed <= set(names):
+        missing = ", ".join(sorted(needed - set(names)))
+        raise DatasetError(f"{path} lacks the columns {missing}")
+    records: list[dict[str, Any]] = table.to_pylist()
+    return records
+
+
+def _checked(info: DatasetInfo, record: dict[str, Any], rows: pa.Table) -> EpisodeRows:
+    length = record["length"]
+    if rows.num_rows != length or length < 1:
+        raise DatasetError(f"it has {rows.num_rows} rows, its length is {length}")
+    if "frame_index" in rows.column_names:
+        # Files are in order as a rule; a shuffled one is put right, a gap is not.
+        rows = rows.sort_by("frame_index")
+        if not np.array_equal(rows["frame_index"].to_numpy(), np.arange(length)):
+            raise DatasetError(f"its frame_index does not run from 0 to {length - 1}")
+    return EpisodeRows(
+        number=record["episode_index"],
+        record=record,
+        state=_vectors(rows, STATE, len(info.state_names)),
+        action=_vectors(rows, ACTION, len(info.action_names)),
+        target_m=_target(rows),
+        videos={name: _video(info, record, camera) for name, camera in info.cameras.items()},
+    )
+
+
+def _vectors(rows: pa.Table, key: str, length: int) -> Float32Array:
+    if key not in rows.column_names:
+        raise DatasetError(f"its data file has no column {key}")
+    values = _as_array(rows, key)
+    if values.shape[1:] != (length,):
+        raise DatasetError(f"{key} has shape {values.shape}, not ({len(rows)}, {length})")
+    broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(broken):
+        raise DatasetError(f"{key} is not finite in row {broken[0]}")
+    return values.astype(np.float32)
+
+
+def _target(rows: pa.Table) -> Float32Array:
+    if TARGET not in rows.column_names:
+        return np.full((len(rows), 3), np.nan, np.float32)
+    return _as_array(rows, TARGET).astype(np.float32)
+
+
+def _as_array(rows: pa.Table, key: str) -> NDArray[Any]:
+    """A column as (N, D); numbers count as vectors of length 1."""
+    column = rows[key].combine_chunks()
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False))[:, None]
+    try:
+        return np.array(column.to_pylist(), np.float64).reshape(len(rows), -1)
+    except (ValueError, TypeError) as error:
+        raise DatasetError(f"{key} holds rows of unequal length: {error}") from error
+
+
+def _video(info: DatasetInfo, record: dict[str, Any], camera: CameraInfo) -> tuple[Path, int]:
+    prefix = f"videos/{camera.key}"
+    try:
+        name = info.video_path.format(
+            video_key=camera.key,
+            chunk_index=record[f"{prefix}/chunk_index"],
+            file_index=record[f"{prefix}/file_index"],
+        )
+        return info.root / name, round(record[f"{prefix}/from_timestamp"] * info.fps)
+    except KeyError as error:
+        raise DatasetError(f"the table of episodes lacks the column {error}") from error
+
+
+def _span(records: list[dict[str, Any]]) -> str:
+    numbers = [record["episode_index"] for record in records]
+    return f"{min(numbers)} to {max(numbers)}"
