@@ -1,0 +1,137 @@
+"""Start vla_node for one arm and one policy, then configure and activate it.
+
+ros2 launch vla_ros vla.launch.py robot_file:=/path/ur5e.yaml checkpoint:=/path/to/checkpoint
+"""
+
+from pathlib import Path
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.conditions import IfCondition
+from launch.events import matches_action
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
+from lifecycle_msgs.msg import Transition
+
+from launch import LaunchDescription
+
+# The package's share folder when installed, the repository in a source tree.
+SHARE = Path(__file__).parents[1]
+PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the node, its arguments and its way to `active`."""
+    node = vla_node()
+    return LaunchDescription(
+        [
+            *arguments(),
+            # Without a large shared-memory segment, images do not arrive; a user's own profile wins.
+            SetEnvironmentVariable(
+                PROFILE,
+                EnvironmentVariable(PROFILE, default_value=str(SHARE / "config/fastdds_shm.xml")),
+            ),
+            activate_once_configured(node),
+            node,
+            change_state(node, Transition.TRANSITION_CONFIGURE),
+        ]
+    )
+
+
+def arguments() -> list[DeclareLaunchArgument]:
+    """What a user may set."""
+    return [
+        DeclareLaunchArgument(
+            "robot_file",
+            default_value=str(SHARE / "config/panda.yaml"),
+            description="Robot file (YAML) of the arm.",
+        ),
+        DeclareLaunchArgument(
+            "checkpoint",
+            default_value=str(SHARE / "checkpoints/tabletop"),
+            description="Folder of the trained policy.",
+        ),
+        DeclareLaunchArgument(
+            "device",
+            default_value="auto",
+            description="Where the policy computes: auto, cpu, cuda, cuda:N or mps.",
+        ),
+        DeclareLaunchArgument(
+            "threads",
+            default_value="0",
+            description="Threads of the policy on a CPU; 0 leaves the choice to torch.",
+        ),
+        DeclareLaunchArgument(
+            "use_sim_time",
+            default_value="false",
+            choices=["true", "false"],
+            description="Follow /clock instead of the system's time.",
+        ),
+        DeclareLaunchArgument(
+            "autostart",
+            default_value="true",
+            choices=["true", "false"],
+            description="Configure and activate the node; false leaves that to a lifecycle manager.",
+        ),
+        DeclareLaunchArgument(
+            "namespace", default_value="", description="Namespace of the node and its topics."
+        ),
+        DeclareLaunchArgument(
+            "log_level",
+            default_value="info",
+            choices=["debug", "info", "warn", "error", "fatal"],
+            description="Lowest level that is logged.",
+        ),
+    ]
+
+
+def vla_node() -> LifecycleNode:
+    """The node that runs the policy; each parameter has a type, so that `device:=0` stays text."""
+    types = {
+        "robot_file": str,
+        "checkpoint": str,
+        "device": str,
+        "threads": int,
+        "use_sim_time": bool,
+    }
+    parameters = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in types.items()
+    }
+    return LifecycleNode(
+        package="vla_ros",
+        executable="vla_node",
+        name="vla_node",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[parameters],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        output="screen",
+    )
+
+
+def activate_once_configured(node: LifecycleNode) -> RegisterEventHandler:
+    """Activate after configuring; a node that somebody deactivates later stays inactive."""
+    return RegisterEventHandler(
+        OnStateTransition(
+            target_lifecycle_node=node,
+            start_state="configuring",
+            goal_state="inactive",
+            entities=[change_state(node, Transition.TRANSITION_ACTIVATE)],
+        ),
+        condition=IfCondition(LaunchConfiguration("autostart")),
+    )
+
+
+def change_state(node: LifecycleNode, transition_id: int) -> EmitEvent:
+    """Ask the node for a transition, as soon as it answers, unless `autostart` is false."""
+    return EmitEvent(
+        event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition_id),
+        condition=IfCondition(LaunchConfiguration("autostart")),
+    )

@@ -1,0 +1,170 @@
+"""The launch files name what exists, document every argument and reach `active` in order."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = ("vla.launch.py", "sim.launch.py")
+CONFIGURE, ACTIVATE = 1, 3
+XML = "{http://www.eprosima.com}"
+
+
+def of_kind(entities, kind):
+    return [entity for entity in entities if type(entity).__name__ == kind]
+
+
+def only(entities, kind):
+    (found,) = of_kind(entities, kind)
+    return found
+
+
+def nodes(entities):
+    return of_kind(entities, "Node") + of_kind(entities, "LifecycleNode")
+
+
+def console_scripts() -> dict[str, str]:
+    """Executables of setup.py: name to `module:function`."""
+    text = (ROOT / "setup.py").read_text()
+    lines = [
+        node.value
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "=" in node.value
+    ]
+    found = [re.fullmatch(r"\s*(\w+)\s*=\s*([\w.]+:\w+)\s*", line) for line in lines]
+    return {match[1]: match[2] for match in found if match}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_argument_is_described_and_has_a_default_among_its_choices(describe, file):
+    arguments = of_kind(describe(file), "DeclareLaunchArgument")
+    assert arguments
+    for argument in arguments:
+        assert len(argument.description) > 10 and argument.description.endswith(".")
+        assert argument.default_value is not None
+        assert argument.choices is None or argument.default_value in argument.choices
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_configuration_that_is_used_is_declared(describe, file):
+    declared = {
+        argument.name
+        for name in ("vla.launch.py", file)
+        for argument in of_kind(describe(name), "DeclareLaunchArgument")
+    }
+    used = set(re.findall(r"LaunchConfiguration\(name='(\w+)'\)", repr(describe(file))))
+    assert used and used <= declared
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_executable_is_installed_by_setup_py(describe, file):
+    scripts = console_scripts()
+    for node in nodes(describe(file)):
+        assert node.package == "vla_ros"
+        module, function = scripts[node.executable].split(":")
+        text = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+        assert f"def {function}(" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "executable", "table"),
+    [
+        ("vla.launch.py", "vla_node", "vla_ros.ros.params.VLA_NODE_PARAMETERS"),
+        ("sim.launch.py", "sim_node", "vla_ros.ros.sim_parameters.SIM_NODE_PARAMETERS"),
+    ],
+)
+def test_parameters_are_those_the_node_declares_and_of_their_type(
+    describe, file, executable, table
+):
+    pytest.importorskip("rclpy")
+    module, _, name = table.rpartition(".")
+    declared = getattr(importlib.import_module(module), name)
+    (node,) = [node for node in nodes(describe(file)) if node.executable == executable]
+    (given,) = node.parameters
+    types = {name: type(declared[name].default) for name in given if name != "use_sim_time"}
+    assert types
+    assert types == {name: value.value_type for name, value in given.items() if name in types}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_that_are_named_exist(describe, file):
+    entities = describe(file)
+    named = [argument.default_value for argument in of_kind(entities, "DeclareLaunchArgument")]
+    named += [action.value.default_value for action in of_kind(entities, "SetEnvironmentVariable")]
+    named += [action.source.path for action in of_kind(entities, "IncludeLaunchDescription")]
+    # The checkpoint is made by training; a source tree may lack it.
+    paths = [path for path in named if path.startswith("/") and "checkpoints/" not in path]
+    assert paths
+    for path in paths:
+        assert Path(path).is_file(), path
+
+
+def test_configures_then_activates_once_unless_autostart_is_false(describe):
+    entities = describe("vla.launch.py")
+    node = only(entities, "LifecycleNode")
+    configure = only(entities, "EmitEvent")
+    registered = only(entities, "RegisterEventHandler")
+    handler = registered.event_handler
+    (activate,) = handler.entities
+    assert configure.event.transition_id == CONFIGURE
+    assert activate.event.transition_id == ACTIVATE
+    assert configure.event.lifecycle_node_matcher == ("matches", node)
+    assert activate.event.lifecycle_node_matcher == ("matches", node)
+    assert handler.target_lifecycle_node is node
+    # Not on every way to `inactive`: a deactivated node must stay so.
+    assert (handler.start_state, handler.goal_state) == ("configuring", "inactive")
+    for action in (configure, registered, activate):
+        assert action.condition.predicate.name == "autostart"
+    # The handler must listen before the first transition can happen.
+    assert entities.index(registered) < entities.index(node) < entities.index(configure)
+
+
+def test_shared_memory_profile_is_set_before_any_process_and_a_users_own_wins(describe):
+    entities = describe("vla.launch.py")
+    action = only(entities, "SetEnvironmentVariable")
+    assert action.name == action.value.name == "FASTDDS_DEFAULT_PROFILES_FILE"
+    assert Path(action.value.default_value) == ROOT / "config/fastdds_shm.xml"
+    assert entities.index(action) < entities.index(only(entities, "LifecycleNode"))
+
+
+def test_sim_launch_includes_the_profile_before_it_starts_the_robot(describe):
+    entities = describe("sim.launch.py")
+    include = only(entities, "IncludeLaunchDescription")
+    assert Path(include.source.path).name == "vla.launch.py"
+    assert entities.index(include) < entities.index(only(entities, "Node"))
+
+
+def test_simulated_robot_publishes_the_clock_exactly_when_others_follow_it(describe):
+    (parameters,) = only(describe("sim.launch.py"), "Node").parameters
+    assert parameters["publish_clock"].value.name == "use_sim_time"
+
+
+def test_profile_is_large_enough_and_keeps_the_network():
+    root = ElementTree.parse(ROOT / "config/fastdds_shm.xml").getroot()
+    transports = {
+        found.findtext(f"{XML}type"): found for found in root.iter(f"{XML}transport_descriptor")
+    }
+    assert set(transports) == {"SHM", "UDPv4"}
+    segment = int(transports["SHM"].findtext(f"{XML}segment_size") or 0)
+    assert segment >= 32 * 1024 * 1024
+    used = {found.text for found in root.find(f".//{XML}userTransports") or ()}
+    assert used == {found.findtext(f"{XML}transport_id") for found in transports.values()}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_real_launch_accepts_the_file(file):
+    pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 install")
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    from launch import LaunchContext
+
+    source = PythonLaunchDescriptionSource(str(ROOT / "launch" / file))
+    description = source.get_launch_description(LaunchContext())
+    names = {argument.name for argument in description.get_launch_arguments()}
+    assert {"robot_file", "checkpoint", "device", "use_sim_time", "autostart"} <= names
