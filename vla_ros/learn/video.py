@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
 
 from vla_ros.datatypes import ImageArray
 from vla_ros.errors import DatasetError
@@ -80,12 +81,11 @@ def read_video(path: Path, fps: float) -> Iterator[tuple[int, ImageArray]]:
         # Without it the decoder would fill damaged places with guesses.
         stream.codec_context.options = {"err_detect": "explode"}
         stream.codec_context.thread_count = 1
+        to_rgb = VideoReformatter()  # one for all: `frame.to_ndarray(format=…)` makes one a frame
         for frame in _decode(container, stream):
             if frame.time is not None and not frame.is_corrupt:
-                yield (
-                    round(frame.time * fps),
-                    np.asarray(frame.to_ndarray(format="rgb24"), np.uint8),
-                )
+                pixels = to_rgb.reformat(frame, format="rgb24").to_ndarray()
+                yield round(frame.time * fps), np.asarray(pixels, np.uint8)
 
 
 def _decode(
