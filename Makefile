@@ -1,0 +1,102 @@
+# Every target sets up what it needs: a virtual environment with ROS 2 as wheels, torch, MuJoCo, EGL.
+# With a sourced ROS 2 install use colcon instead (see `make help`).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+ROS_DISTRO_WHEELS ?= jazzy
+# One ROS distro per environment: their wheels share names.
+VENV := $(CURDIR)/.venv$(patsubst %,-%,$(filter-out jazzy,$(ROS_DISTRO_WHEELS)))
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+INSTALLED := $(VENV)/.installed
+PINNED := requirements.txt constraints.txt requirements-ros-$(ROS_DISTRO_WHEELS).txt
+PACKAGED := setup.py setup.cfg package.xml $(wildcard resource/* launch/* config/* description/* \
+	checkpoints/*/*) vla_ros/robot_schema.json
+CHECKED := vla_ros test launch setup.py
+
+ARGS ?=
+TEST_ARGS ?=
+
+export VIRTUAL_ENV := $(VENV)
+export PATH := $(BIN):$(PATH)
+export AMENT_PREFIX_PATH := $(VENV)
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+# Default Fast DDS loses 640x480 images between processes; this profile enlarges its shared memory.
+export FASTDDS_DEFAULT_PROFILES_FILE := $(CURDIR)/config/fastdds_shm.xml
+export MUJOCO_GL := egl
+export LP_NUM_THREADS := 1
+export RMW_IMPLEMENTATION := rmw_fastrtps_cpp
+# Nothing of another environment may leak in. The last one says that the wheels' start-up hook has
+# run and set LD_LIBRARY_PATH, which would be another environment's.
+unexport PYTHONPATH PYTHONHOME _ROS_WHEELS_BOOTSTRAP_COMPLETE
+ifdef IGNORE_ROS
+unexport LD_LIBRARY_PATH
+endif
+
+.PHONY: ros-not-sourced help setup demo test lint format train evaluate bench clean
+
+help:
+	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
+	@echo "make test      lint, then all tests (sets itself up); TEST_ARGS='-k loop' for some"
+	@echo "make lint      ruff, mypy, launch files, XML"
+	@echo "make format    let ruff rewrite the code"
+	@echo "make train     collect episodes and train the policy; ARGS='--help' for its options"
+	@echo "make evaluate  success rates over unseen seeds; ARGS='--episodes 20 --seed 1000'"
+	@echo "make bench     time one step of the control loop and the jitter of its tick"
+	@echo "make setup     only the set-up, in $(notdir $(VENV))"
+	@echo "make clean     remove the virtual environments and caches"
+	@echo
+	@echo "PYTHON=python3.12          the Python to build on (3.11 to 3.13)"
+	@echo "ROS_DISTRO_WHEELS=kilted   ROS 2 Kilted's wheels instead of Jazzy's, in .venv-kilted"
+	@echo "IGNORE_ROS=1               use the wheels although a ROS 2 install is sourced"
+	@echo
+	@echo "With a ROS 2 install:      colcon build --packages-select vla_ros"
+	@echo "                           source install/setup.bash; ros2 launch vla_ros vla.launch.py"
+
+setup: $(STAMP)
+
+$(STAMP): $(INSTALLED) $(PACKAGED)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+ros-not-sourced:
+	@scripts/refuse_sourced_ros.sh
+
+$(INSTALLED): $(PINNED) scripts/setup_venv.sh scripts/setup_egl.sh | ros-not-sourced
+	@scripts/setup_venv.sh $(VENV) $(ROS_DISTRO_WHEELS)
+	@scripts/setup_egl.sh $(BIN)/python
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/python -m vla_ros demo $(ARGS)
+
+# Two workers, each in a ROS domain of its own (test/conftest.py); one BLAS thread each.
+test: lint
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/ruff format --check $(CHECKED)
+	@$(BIN)/mypy
+	@$(BIN)/python -m compileall -q launch
+	@$(BIN)/python -m pytest -q test/test_package.py
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix $(CHECKED)
+	@$(BIN)/ruff format $(CHECKED)
+
+train: $(STAMP)
+	@$(BIN)/python -m vla_ros collect
+	@$(BIN)/python -m vla_ros train $(ARGS)
+
+evaluate: $(STAMP)
+	@$(BIN)/python -m vla_ros evaluate $(ARGS)
+
+bench: $(STAMP)
+	@$(BIN)/python -m vla_ros bench loop $(ARGS)
+
+clean:
+	rm -rf .venv .venv-* build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find vla_ros test launch -name __pycache__ -type d -prune -exec rm -r {} +

@@ -1,0 +1,24 @@
+"""What every test shares; ROS tests first of all a domain of their own."""
+
+from __future__ import annotations
+
+import os
+
+
+def _own_domain() -> str:
+    """A ROS domain for this pytest process, so that parallel runs and workers never meet.
+
+    Domains above 101 need ports that Linux hands out to others.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    controller = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    given = os.environ.get("ROS_DOMAIN_ID")
+    first = int(given) if given else 1 + controller % 96
+    return str((first + worker) % 102)
+
+
+# Before any test module imports rclpy, which reads these once.
+os.environ["ROS_DOMAIN_ID"] = _own_domain()
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ.setdefault("LP_NUM_THREADS", "1")
