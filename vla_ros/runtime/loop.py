@@ -1,0 +1,294 @@
+"""The control loop: from the newest values to one safe command, at a fixed rate.
+
+`vla_ros/ros/vla_node.py` and `vla_ros/learn/evaluate.py` call the same `ControlLoop.step`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vla_ros.datatypes import Command, FloatArray, Frame, Observation, RobotState, Status
+from vla_ros.errors import ActionError, CheckpointError, InstructionError
+from vla_ros.policy_protocol import PolicySpec
+from vla_ros.robot_config import RobotConfig
+from vla_ros.runtime.inference import Inference
+from vla_ros.runtime.latest import Latest, Obstacle, check_instruction
+from vla_ros.runtime.safety import SafetyFilter
+from vla_ros.runtime.scheduler import ChunkScheduler
+from vla_ros.runtime.shaper import Shaper
+from vla_ros.runtime.tick import Counters, Tick
+from vla_ros.runtime.worker import Worker
+
+_RUNNING = Obstacle(status=Status.RUNNING, reason="")
+# A reset in motion goes on from the commanded motion, so that the arm is not jerked, unless the
+# arm is elsewhere (a simulator that put it back).
+_ELSEWHERE_RAD = 0.1
+_ROUNDING_S = 1e-6
+
+
+class ControlLoop:
+    """Runs a policy on an arm; made by its owner, who also owns the clock and the worker's end.
+
+    Args:
+        robot: The arm.
+        spec: What the policy needs; its cameras and actions must be the robot's.
+        worker: Where the policy computes.
+
+    Raises:
+        CheckpointError: The policy is for other cameras or joints.
+    """
+
+    def __init__(self, *, robot: RobotConfig, spec: PolicySpec, worker: Worker) -> None:
+        _check_names(robot, spec)
+        self._robot = robot
+        self._latest = Latest(robot, tuple(camera.name for camera in spec.cameras))
+        self._inference = Inference(worker)
+        self._scheduler = ChunkScheduler(robot.chunks, joints=len(robot.joints))
+        self._shaper = Shaper(robot.limits, robot.tick_s)
+        self._safety = SafetyFilter(robot)
+        self._instruction: str | None = None
+        self._refused_instruction = ""
+        self._epoch = 0
+        self._last_s: float | None = None
+        self._seeded = False
+        self._halted = "the loop is not active"
+        self._jumped = ""
+        self._dropped = 0
+        self._overruns = 0
+
+    # --- inputs
+
+    def put_frame(self, name: str, frame: Frame) -> None:
+        """Keep the newest picture of camera `name`."""
+        self._latest.put_frame(name, frame)
+
+    def put_state(self, state: RobotState) -> None:
+        """Keep the newest joint state."""
+        self._latest.put_state(state)
+
+    def set_instruction(self, text: str) -> None:
+        """Follow `text` from now on, as a new epoch; `""` holds, the same text changes nothing.
+
+        Raises:
+            InstructionError: The text is refused; the loop holds until a valid one comes.
+        """
+        try:
+            instruction = check_instruction(text)
+        except InstructionError as error:
+            self._refused_instruction, self._instruction = str(error), ""
+            self._begin_epoch()
+            raise
+        self._refused_instruction = ""
+        if instruction != self._instruction:
+            self._instruction = instruction
+            self._begin_epoch()
+
+    # --- life
+
+    def activate(self, now_s: float) -> None:
+        """Start: new epoch, no fault, the first command will be seeded from the measured state."""
+        self._seeded = False
+        self.reset(now_s)
+
+    def reset(self, now_s: float) -> None:
+        """Clear a fault or stop: new epoch; an arm at rest starts from its measured state."""
+        self._halted, self._jumped, self._last_s = "", "", now_s
+        self._seeded = self._seeded and not self._shaper.is_at_rest and not self._is_elsewhere()
+        self._inference.forgive()
+        self._begin_epoch()
+
+    def stop(self) -> None:
+        """Hold until `reset` or `activate`."""
+        self._halted = "stopped; it goes on after a reset"
+
+    def begin_deactivation(self) -> None:
+        """Decelerate in the steps to come, until `is_stopped`."""
+        self._halted = "deactivated"
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the commanded motion has ended, or never began."""
+        return not self._seeded or self._shaper.is_at_rest
+
+    def wants_observation(self, now_s: float) -> bool:
+        """Whether `step(now_s)` would send an observation, if pictures and joints are fresh."""
+        return self._forbidden() is None and bool(self._instruction) and self._is_due(now_s)
+
+    # --- the tick
+
+    def step(self, now_s: float) -> Tick:
+        """One tick: never blocks, never raises on bad data.
+
+        Args:
+            now_s: Time in the clock of the stamps; the ticks come every `robot.tick_s`.
+        """
+        self._watch_clock(now_s)
+        obstacle = self._forbidden() or self._unready(now_s)
+        if obstacle is not None:
+            self._inference.void()
+        elif self._is_due(now_s):
+            self._inference.request(self._observation(), now_s)
+        self._receive(now_s)
+        obstacle = self._inference.fault or obstacle or self._inference.trouble
+        if obstacle is not None:
+            self._scheduler.clear()
+            return self._tick(obstacle, self._hold(now_s), now_s)
+        planned = self._scheduler.sample(now_s)
+        if planned is None:
+            return self._tick(self._planless(now_s), self._hold(now_s), now_s)
+        return self._tick(_RUNNING, self._move(*planned, now_s), now_s)
+
+    def _watch_clock(self, now_s: float) -> None:
+        last_s, self._last_s = self._last_s, now_s
+        if last_s is None or now_s >= last_s - self._robot.tick_s:
+            return
+        self._latest.clear()
+        self._begin_epoch()
+        self._jumped = (
+            f"the clock jumped back from {last_s:.3f} to {now_s:.3f} s: awaiting fresh data"
+        )
+
+    def _forbidden(self) -> Obstacle | None:
+        """What forbids to follow the policy, whatever the sensors say."""
+        if self._inference.fault is not None:
+            return self._inference.fault
+        if self._halted:
+            return Obstacle(status=Status.HOLD_STOPPED, reason=self._halted)
+        if self._refused_instruction:
+            return Obstacle(status=Status.HOLD_BAD_INSTRUCTION, reason=self._refused_instruction)
+        if self._instruction == "":
+            return Obstacle(status=Status.HOLD_NO_INSTRUCTION, reason="the instruction is empty")
+        return None
+
+    def _unready(self, now_s: float) -> Obstacle | None:
+        """Which input is missing or stale."""
+        obstacle = self._latest.obstacle(now_s)
+        if obstacle is not None and self._jumped:
+            return Obstacle(status=Status.HOLD_CLOCK_JUMP, reason=self._jumped)
+        if obstacle is None:
+            self._jumped = ""
+        if obstacle is None and self._instruction is None:
+            reason = f"instruction: nothing has arrived on {self._robot.instruction_topic} yet"
+            return Obstacle(status=Status.WAITING_FOR_INSTRUCTION, reason=reason)
+        return obstacle
+
+    def _is_due(self, now_s: float) -> bool:
+        """Whether it is time to ask: no plan, or the share of it that is to be played is over."""
+        chunk, execute_s = self._scheduler.chunk, self._robot.chunks.execute_s
+        spent = chunk is None or now_s >= chunk.start_s + execute_s - _ROUNDING_S
+        return spent and self._inference.is_free(now_s)
+
+    def _observation(self) -> Observation:
+        return Observation(
+            frames=dict(self._latest.frames),
+            state=self._latest.fresh_state,
+            instruction=self._instruction or "",
+            epoch=self._epoch,
+            stamp_s=self._latest.fresh_state.stamp_s,
+        )
+
+    def _receive(self, now_s: float) -> None:
+        plan = self._inference.poll(now_s)
+        if plan is None:
+            return
+        try:
+            chunk = self._safety.checked(plan.chunk, plan.observation)
+        except ActionError as error:
+            self._dropped += 1
+            self._inference.blame_action(str(error))
+            return
+        self._inference.praise()
+        self._overruns += int(now_s - chunk.start_s > self._robot.chunks.execute_s)
+        if not self._scheduler.merge(chunk, now_s, self._origin()):
+            self._dropped += 1
+
+    def _planless(self, now_s: float) -> Obstacle:
+        """Why there is nothing to follow."""
+        chunk, expire_after_s = self._scheduler.chunk, self._robot.chunks.expire_after_s
+        waiting = f"awaiting the policy for {self._inference.waiting_s(now_s):.2f} s"
+        if chunk is not None:
+            reason = (
+                f"the chunk of {now_s - chunk.start_s:.2f} s ago has expired, limit "
+                f"{expire_after_s:g} s (robot file {self._robot.path.name}, "
+                f"chunks.expire_after_s); {waiting}"
+            )
+            return Obstacle(status=Status.HOLD_CHUNK_EXPIRED, reason=reason)
+        status = Status.HOLD_FOR_POLICY if self._seeded else Status.WAITING_FOR_POLICY
+        return Obstacle(status=status, reason=f"no chunk yet; {waiting}")
+
+    # --- motion
+
+    def _move(self, target: FloatArray, velocity: FloatArray, now_s: float) -> Command | None:
+        if not self._seeded:
+            self._seed()
+        joints = len(self._robot.joints)
+        state = self._shaper.step(target[:joints], velocity[:joints])
+        gripper_open = float(target[joints]) if self._robot.gripper is not None else None
+        return self._safety.apply(state.position, state.velocity, gripper_open, now_s)
+
+    def _hold(self, now_s: float) -> Command | None:
+        if not self._seeded:
+            return None
+        state = self._shaper.stop()
+        return self._safety.apply(state.position, state.velocity, None, now_s)
+
+    def _seed(self) -> None:
+        state = self._latest.fresh_state
+        self._shaper.seed(state.position_rad, state.velocity_rad_s)
+        self._safety.seed(state.position_rad, state.gripper_open)
+        self._seeded = True
+
+    def _origin(self) -> FloatArray:
+        """The action (A,) the arm is at: commanded, or measured before the first command."""
+        state = self._latest.fresh_state
+        position = self._shaper.state.position if self._seeded else state.position_rad
+        gripper = self._safety.gripper_open if self._seeded else state.gripper_open
+        return np.asarray(position if gripper is None else [*position, gripper], np.float64)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the arm is measured far from where it is commanded to be."""
+        state = self._latest.state
+        if state is None:
+            return False
+        away_rad = np.abs(state.position_rad - self._shaper.state.position)
+        return bool((away_rad > _ELSEWHERE_RAD).any())
+
+    def _begin_epoch(self) -> None:
+        self._epoch += 1
+        self._scheduler.clear()
+        self._scheduler.epoch = self._epoch
+        self._inference.reset()
+
+    def _tick(self, outcome: Obstacle, command: Command | None, now_s: float) -> Tick:
+        chunk = self._scheduler.chunk
+        return Tick(
+            status=outcome.status,
+            reason=outcome.reason,
+            command=command,
+            epoch=self._epoch,
+            chunk_start_s=None if chunk is None else chunk.start_s,
+            inference_s=None if chunk is None else chunk.inference_s,
+            ages_s=self._latest.ages_s(now_s),
+            counters=Counters(
+                overruns=self._overruns,
+                dropped_chunks=self._dropped + self._inference.voided,
+                clamped=self._shaper.clamped + self._safety.clamped,
+                ignored_inputs=self._latest.ignored,
+            ),
+            stamp_s=now_s,
+        )
+
+
+def _check_names(robot: RobotConfig, spec: PolicySpec) -> None:
+    cameras = [camera.name for camera in spec.cameras]
+    unknown = [name for name in cameras if name not in robot.cameras]
+    if unknown:
+        raise CheckpointError(
+            f"the policy looks through the cameras {', '.join(unknown)}, which robot file "
+            f"{robot.path.name} lacks; it has: {', '.join(robot.cameras)}"
+        )
+    if tuple(spec.action_names) != robot.action_names:
+        raise CheckpointError(
+            f"the policy's actions are {', '.join(spec.action_names)}; those of robot file "
+            f"{robot.path.name} are {', '.join(robot.action_names)}"
+        )

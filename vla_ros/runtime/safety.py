@@ -1,0 +1,126 @@
+"""The last gate in front of the driver: the only maker of a `Command`, and the check of chunks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from vla_ros.datatypes import ActionChunk, Command, FloatArray, Observation
+from vla_ros.errors import ActionError
+from vla_ros.robot_config import RobotConfig
+
+_ROUNDING = 1e-6
+
+
+class SafetyFilter:
+    """Lets finite setpoints inside the limits through, and holds the pose on anything else.
+
+    Attributes:
+        clamped: Number of chunks and setpoints that had to be moved inside the limits.
+        refused: Number of setpoints that were not finite.
+    """
+
+    def __init__(self, robot: RobotConfig) -> None:
+        self.clamped = 0
+        self.refused = 0
+        self._robot = robot
+        self._limits = robot.limits
+        self._step_rad = robot.limits.velocity_rad_s * robot.tick_s
+        self._position_rad: FloatArray | None = None
+        self._gripper_open: float | None = None
+
+    def seed(self, position_rad: FloatArray, gripper_open: float | None) -> None:
+        """Start from the measured pose (J,): the first step is taken from there."""
+        self._position_rad = np.array(position_rad, np.float64)
+        self._gripper_open = gripper_open
+
+    @property
+    def gripper_open(self) -> float | None:
+        """Opening commanded last."""
+        return self._gripper_open
+
+    def apply(
+        self,
+        position_rad: FloatArray,
+        velocity_rad_s: FloatArray,
+        gripper_open: float | None,
+        now_s: float,
+    ) -> Command | None:
+        """The command for this tick; `None` before `seed`.
+
+        Finite, inside the position limits (a joint that was outside may only come back), at most
+        one tick at the velocity limit away from the command before. The gripper keeps its opening
+        when `gripper_open` is `None` or not finite.
+        """
+        if self._position_rad is None:
+            return None
+        if not (np.isfinite(position_rad).all() and np.isfinite(velocity_rad_s).all()):
+            self.refused += 1
+            position_rad, velocity_rad_s = self._position_rad, np.zeros_like(self._position_rad)
+        position, velocity = self._inside(position_rad, velocity_rad_s, self._position_rad)
+        self._position_rad = position
+        if gripper_open is not None and math.isfinite(gripper_open):
+            self._gripper_open = min(1.0, max(0.0, gripper_open))
+        return Command(
+            position_rad=position.copy(),
+            velocity_rad_s=velocity,
+            gripper_open=self._gripper_open if self._robot.gripper is not None else None,
+            stamp_s=now_s,
+        )
+
+    def _inside(
+        self, position_rad: FloatArray, velocity_rad_s: FloatArray, previous: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        limits = self._limits
+        lower = np.maximum(np.minimum(limits.lower_rad, previous), previous - self._step_rad)
+        upper = np.minimum(np.maximum(limits.upper_rad, previous), previous + self._step_rad)
+        position = np.clip(position_rad, lower, upper)
+        velocity = np.clip(velocity_rad_s, -limits.velocity_rad_s, limits.velocity_rad_s)
+        moved = np.abs(position - position_rad) + np.abs(velocity - velocity_rad_s)
+        self.clamped += int((moved > _ROUNDING).any())
+        return position, velocity
+
+    def checked(self, chunk: ActionChunk, observation: Observation) -> ActionChunk:
+        """Return the chunk planned from `observation`, as float64, its targets inside the limits.
+
+        Raises:
+            ActionError: Wrong shape, not finite, or of another epoch or time than `observation`.
+        """
+        actions = self._actions(chunk)
+        if not (math.isfinite(chunk.step_s) and chunk.step_s > 0):
+            raise ActionError(f"the chunk's step_s is {chunk.step_s}; valid: above 0 s")
+        if not abs(chunk.start_s - observation.stamp_s) < 1e-3 or chunk.epoch != observation.epoch:
+            raise ActionError(
+                f"the chunk's start_s is {chunk.start_s} and its epoch {chunk.epoch}; valid: those "
+                f"of its observation, {observation.stamp_s} and {observation.epoch}"
+            )
+        inside = self._clip_actions(actions)
+        self.clamped += int((np.abs(inside - actions) > _ROUNDING).any())
+        return replace(chunk, actions=inside)
+
+    def _actions(self, chunk: ActionChunk) -> FloatArray:
+        names = self._robot.action_names
+        try:
+            actions = np.asarray(chunk.actions, np.float64)
+        except (TypeError, ValueError) as error:
+            raise ActionError(f"the chunk's actions are no array of numbers: {error}") from error
+        if actions.ndim != 2 or actions.shape[0] < 1 or actions.shape[1] != len(names):
+            raise ActionError(
+                f"the chunk has shape {actions.shape}; valid: (T, {len(names)}) with T of 1 or "
+                f"more, for {', '.join(names)}"
+            )
+        if not np.isfinite(actions).all():
+            step, column = np.argwhere(~np.isfinite(actions))[0]
+            raise ActionError(
+                f"the chunk holds {actions[step, column]} for {names[column]} at step {step}; "
+                "valid: finite numbers"
+            )
+        return actions
+
+    def _clip_actions(self, actions: FloatArray) -> FloatArray:
+        lower, upper = self._limits.lower_rad, self._limits.upper_rad
+        if self._robot.gripper is not None:
+            lower, upper = np.append(lower, 0.0), np.append(upper, 1.0)
+        return np.clip(actions, lower, upper)
