@@ -74,7 +74,7 @@ demo: $(STAMP)
 
 # Two workers, each in a ROS domain of its own (test/conftest.py); one BLAS thread each.
 test: lint
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 180 $(TEST_ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)
