@@ -73,11 +73,12 @@ class Dataset:
         info = read_info(root)
         episodes = list(read_episodes(info))
         frames, broken = cached_frames(Path(cache or root / CACHE_FOLDER), info, episodes)
-        for number, reason in sorted(broken.items()):
-            _log.warning("skipping episode %d: %s", number, reason)
+        for reason in dict.fromkeys(broken.values()):
+            numbers = [str(number) for number, why in broken.items() if why == reason]
+            _log.warning("skipping episode(s) %s: %s", ", ".join(numbers), reason)
         episodes = [episode for episode in episodes if episode.number not in broken]
         if not episodes:
-            raise DatasetError(f"dataset {root} has no whole episode; the warnings above name them")
+            raise DatasetError(f"dataset {root} has no whole episode; the warnings name the broken")
         state = np.concatenate([episode.state for episode in episodes])
         action = np.concatenate([episode.action for episode in episodes])
         return cls(

@@ -6,9 +6,12 @@ part that was cut short is never mistaken for a whole one.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -29,7 +32,7 @@ from vla_ros.learn.dataset_format import (
     write_table,
 )
 from vla_ros.learn.episode import EpisodeData
-from vla_ros.learn.statistics import Statistics, image_statistics, vector_statistics
+from vla_ros.learn.statistics import Statistics, as_json, image_statistics, vector_statistics
 from vla_ros.learn.video import VideoEncoder
 
 PARTIAL_FOLDER = ".partial"
@@ -65,14 +68,16 @@ class DatasetPart:
 
     def add(self, episode: EpisodeData, number: int, task_index: int) -> dict[str, Statistics]:
         """Take a checked episode as the dataset's `number`-th; give its statistics."""
-        first_frame, first_row = self.rows, self._first_row + self.rows
+        # Counted by each video: an interrupted episode may have left frames in some.
+        first_frames = {name: video.frames for name, video in self._videos.items()}
+        first_row = self._first_row + self.rows
         columns = _columns(episode, self._layout.fps, number, first_row, task_index)
         statistics = {key: vector_statistics(_as_rows(values)) for key, values in columns.items()}
         for name, video in self._videos.items():
             video.add(episode.frames[name])
             statistics[CAMERA_PREFIX + name] = image_statistics(episode.frames[name])
         self._tables.append(pa.table({key: _arrow(values) for key, values in columns.items()}))
-        record = self._record(episode, number, first_row, first_frame)
+        record = self._record(episode, number, first_row, first_frames)
         self._episodes.append(record | _flat(statistics))
         return statistics
 
@@ -90,9 +95,10 @@ class DatasetPart:
         )
 
     def abandon(self) -> None:
-        """Drop everything."""
+        """Drop what is not in place yet."""
         for name, video in self._videos.items():
-            video.abandon()
+            with contextlib.suppress(OSError, av.error.FFmpegError):
+                video.abandon()
             self._partial_video(name).unlink(missing_ok=True)
 
     def _open_video(self, name: str) -> VideoEncoder:
@@ -111,7 +117,11 @@ class DatasetPart:
         return self._root / PARTIAL_FOLDER / self._video_path(name)
 
     def _record(
-        self, episode: EpisodeData, number: int, first_row: int, first_frame: int
+        self,
+        episode: EpisodeData,
+        number: int,
+        first_row: int,
+        first_frames: Mapping[str, int],
     ) -> dict[str, Any]:
         """The episode's line in the table of episodes, without its statistics."""
         record: dict[str, Any] = {
@@ -123,7 +133,7 @@ class DatasetPart:
         }
         for prefix in ("data", "meta/episodes"):
             record |= {f"{prefix}/{key}": value for key, value in self._indices.items()}
-        for name in self._layout.cameras:
+        for name, first_frame in first_frames.items():
             prefix = f"videos/{CAMERA_PREFIX}{name}"
             record |= {f"{prefix}/{key}": value for key, value in self._indices.items()}
             record[f"{prefix}/from_timestamp"] = first_frame / self._layout.fps
@@ -159,7 +169,7 @@ def _arrow(values: NDArray[Any]) -> pa.Array:
 
 def _flat(statistics: dict[str, Statistics]) -> dict[str, Any]:
     return {
-        f"stats/{key}/{name}": values.tolist()
-        for key, feature in statistics.items()
+        f"stats/{key}/{name}": values
+        for key, feature in as_json(statistics).items()
         for name, values in feature.items()
     }

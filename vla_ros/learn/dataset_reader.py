@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -277,10 +278,11 @@ def _as_array(rows: pa.Table, key: str) -> NDArray[Any]:
     column = rows[key].combine_chunks()
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
         return np.asarray(column.to_numpy(zero_copy_only=False))[:, None]
-    try:
-        return np.array(column.to_pylist(), np.float64).reshape(len(rows), -1)
-    except (ValueError, TypeError) as error:
-        raise DatasetError(f"{key} holds rows of unequal length: {error}") from error
+    lengths = pc.list_value_length(column).unique().to_pylist()
+    if len(lengths) != 1 or lengths[0] is None:
+        raise DatasetError(f"{key} holds rows of different lengths: {lengths}")
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(values).reshape(len(rows), -1)
 
 
 def _video(info: DatasetInfo, record: dict[str, Any], camera: CameraInfo) -> tuple[Path, int]:
@@ -292,8 +294,8 @@ def _video(info: DatasetInfo, record: dict[str, Any], camera: CameraInfo) -> tup
             file_index=record[f"{prefix}/file_index"],
         )
         return info.root / name, round(record[f"{prefix}/from_timestamp"] * info.fps)
-    except KeyError as error:
-        raise DatasetError(f"the table of episodes lacks the column {error}") from error
+    except (KeyError, TypeError) as error:
+        raise DatasetError(f"the table of episodes does not place its {prefix}: {error}") from error
 
 
 def _span(records: list[dict[str, Any]]) -> str:

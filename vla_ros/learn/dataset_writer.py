@@ -10,11 +10,12 @@ import fcntl
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,9 +101,9 @@ class DatasetWriter:
             raise
 
     @property
-    def seeds(self) -> frozenset[tuple[str, int]]:
+    def seeds(self) -> Set[tuple[str, int]]:
         """Task and seed of every episode added so far, earlier sessions included."""
-        return frozenset(self._seeds)
+        return self._seeds
 
     @property
     def episodes(self) -> int:
@@ -118,8 +119,10 @@ class DatasetWriter:
         """Append an episode.
 
         Raises:
-            DatasetError: The episode does not fit the dataset; it is left out whole.
+            DatasetError: The episode does not fit the dataset and is left out whole, or the disk
+                cannot be written.
         """
+        self._check_open()
         problems = self._layout.problems_of(episode)
         if problems:
             raise DatasetError(
@@ -137,22 +140,41 @@ class DatasetWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Finish the part under way, so that nothing added so far can be lost."""
+        """Finish the part under way, so that nothing added so far can be lost.
+
+        Raises:
+            DatasetError: The disk cannot be written; the part is lost and the writer is closed.
+        """
+        self._check_open()
         if self._part is None:
             return
         part, self._part = self._part, None
-        # The tasks come first: a row must never name a task that the table lacks.
-        write_table(self._root / TASKS_PATH, tasks_table(list(self._task_indices)))
-        part.commit()
+        try:
+            # The tasks come first: a row must never name a task that the table lacks.
+            write_table(self._root / TASKS_PATH, tasks_table(list(self._task_indices)))
+            part.commit()
+            self._write_totals()
+        except (OSError, av.error.FFmpegError) as error:
+            part.abandon()
+            self._lock.close()
+            raise DatasetError(
+                f"dataset {self._root} cannot be written: {error}; its last {part.episodes} "
+                f"episodes are lost, open it again to continue after the others"
+            ) from error
         self._next_part += 1
-        self._write_totals()
 
     def close(self) -> None:
-        """Finish the part under way and let others write."""
+        """Finish the part under way and let others write; a second call does nothing."""
+        if self._lock.closed:
+            return
         try:
             self.flush()
         finally:
             self._lock.close()
+
+    def _check_open(self) -> None:
+        if self._lock.closed:
+            raise DatasetError(f"the writer of dataset {self._root} is closed; open it again")
 
     def __enter__(self) -> DatasetWriter:
         return self
@@ -171,7 +193,8 @@ class DatasetWriter:
             self._statistics[key] = feature if known is None else combine(known, feature)
 
     def _write_totals(self) -> None:
-        write_json(self._root / STATS_PATH, as_json(self._statistics))
+        if self._statistics:
+            write_json(self._root / STATS_PATH, as_json(self._statistics))
         tasks = len(self._task_indices)
         info = self._layout.info(episodes=self._episodes, frames=self._rows, tasks=tasks)
         write_json(self._root / INFO_PATH, info)
@@ -184,8 +207,8 @@ class DatasetWriter:
             for record in table.to_pylist():
                 self._take_up(record)
         _drop_leftovers(self._root, self._next_part)
+        self._write_totals()
         if self._episodes:
-            self._write_totals()
             _log.info("dataset %s: continuing after %d episodes", self._root, self._episodes)
 
     def _take_up(self, record: dict[str, Any]) -> None:
@@ -208,11 +231,14 @@ class DatasetWriter:
 
 
 def _take_lock(root: Path) -> Any:
-    """Open the lock file; the lock ends with the process, however that ends."""
+    """Open the lock file; the lock ends with the process, however that ends.
+
+    `lockf`, not `flock`: worker processes that outlive a killed collector do not inherit it.
+    """
     lock = (root / _LOCK).open("w")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
         lock.close()
         raise DatasetError(
             f"dataset {root} is being written by another process; wait for it or choose "
@@ -224,6 +250,9 @@ def _take_lock(root: Path) -> Any:
 def _check_same_layout(root: Path, layout: DatasetLayout) -> None:
     path = root / INFO_PATH
     if not path.exists():
+        # It is the first file of a dataset.
+        if any((root / "meta/episodes").glob("*/*.parquet")):
+            raise DatasetError(f"dataset {root} lacks {INFO_PATH}; choose another folder")
         return
     try:
         found = json.loads(path.read_text())

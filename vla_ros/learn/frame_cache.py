@@ -54,6 +54,8 @@ def cached_frames(
     Raises:
         DatasetError: The folder cannot be written or has no room.
     """
+    if not episodes:
+        return {}, {}
     fingerprint = _fingerprint(info, episodes)
     manifest = _valid_manifest(folder, fingerprint)
     if manifest is None:
@@ -172,8 +174,12 @@ def _decode_videos(
             pool.submit(_decode_video, path, info.fps, maps[name], spans, bar)
             for (name, path), spans in jobs.items()
         ]
-        for result in results:
-            broken |= result.result()
+        try:
+            for result in results:
+                broken |= result.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return broken
 
 

@@ -44,10 +44,10 @@ class VideoEncoder:
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             frame.pts, frame.time_base = self.frames, self._time_base
+            self.frames += 1  # first: an interruption in between costs a gap, not a shift
             if index == 0:
                 frame.pict_type = PictureType.I
             self._container.mux(self._stream.encode(frame))
-            self.frames += 1
 
     def close(self) -> None:
         """Finish the file and push it to the disk."""
