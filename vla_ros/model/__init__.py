@@ -1,0 +1,1 @@
+"""The network. `config` and `tokenizer` work without torch."""

@@ -1,0 +1,1 @@
+"""Policies and their checkpoints. Only `vla_policy` imports torch."""

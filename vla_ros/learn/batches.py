@@ -1,0 +1,160 @@
+"""Batches for behaviour cloning: pictures, words and state at a row, the chunk that follows it.
+
+What a batch holds depends on the seed and its number alone, so a resumed training goes on with
+the batches it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.datatypes import FloatArray, ImageArray
+from vla_ros.kinematics import KinematicChain
+from vla_ros.learn.augment import drop_words, shift_pixels
+from vla_ros.learn.dataset import Dataset
+from vla_ros.learn.episode import EpisodeInfo
+from vla_ros.model.tokenizer import Tokenizer, pad
+from vla_ros.policy.features import state_features
+from vla_ros.policy.normalizer import Float32Array, Normalizer
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """B rows of a dataset.
+
+    Attributes:
+        pixels: uint8 (B, C, H, W, 3) RGB.
+        tokens: int64 (B, L).
+        state: Normalised features, shape (B, F).
+        chunk: Normalised actions, shape (B, T, A); the last one repeats beyond the episode's end.
+        valid: bool (B, T), false beyond the episode's end.
+        target_m: Position of the named object, shape (B, 3); NaN where unknown.
+        task: Index of each row's task.
+    """
+
+    pixels: ImageArray
+    tokens: IntArray
+    state: Float32Array
+    chunk: Float32Array
+    valid: NDArray[np.bool_]
+    target_m: Float32Array
+    task: IntArray
+
+
+class Rows:
+    """The rows of a dataset with what training needs beside the pictures.
+
+    Args:
+        dataset: Demonstrations.
+        cameras: Cameras in the model's order.
+        chain: Kinematics of the arm.
+        tokenizer: For the instructions.
+        horizon: Steps in a chunk.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        cameras: Sequence[str],
+        chain: KinematicChain,
+        tokenizer: Tokenizer,
+        horizon: int,
+    ) -> None:
+        self._frames = [dataset.frames[name] for name in cameras]
+        self._action, self._target_m = dataset.action, dataset.target_m
+        self._state: FloatArray = dataset.state.astype(np.float64)
+        self._features = state_features(chain, self._state)
+        self._joints, self._horizon = len(chain.axes), horizon
+        self.tasks = tuple(sorted({episode.task for episode in dataset.episodes}))
+        lengths = [episode.stop - episode.start for episode in dataset.episodes]
+        self._stop = np.repeat([episode.stop for episode in dataset.episodes], lengths)
+        self.task = np.repeat([self.tasks.index(e.task) for e in dataset.episodes], lengths)
+        self._episode = np.repeat(np.arange(len(lengths)), lengths)
+        self._tokens = pad([tokenizer.encode(e.instruction) for e in dataset.episodes])
+
+    def fit_normalizer(self, rows: IntArray) -> Normalizer:
+        """Statistics of `rows`."""
+        steps, valid = self._steps(rows)
+        joints = self._action[..., : self._joints].astype(np.float64)
+        deltas = joints[steps] - self._state[rows, None, : self._joints]
+        return Normalizer.fit(self._features[rows], deltas, valid)
+
+    def target_statistics(self, rows: IntArray) -> tuple[Float32Array, Float32Array]:
+        """Mean and standard deviation of the named objects' positions [m], each (3,)."""
+        known = self._target_m[rows]
+        known = known[np.isfinite(known).all(axis=1)].astype(np.float64)
+        if not len(known):
+            return np.zeros(3, np.float32), np.ones(3, np.float32)
+        std = np.maximum(known.std(axis=0), 0.01)
+        return known.mean(axis=0).astype(np.float32), std.astype(np.float32)
+
+    def batch(
+        self, rows: IntArray, normalizer: Normalizer, rng: np.random.Generator | None = None
+    ) -> Batch:
+        """Gather `rows`; with `rng` the pictures are shifted and some words dropped."""
+        steps, valid = self._steps(rows)
+        tokens = self._tokens[self._episode[rows]]
+        state = self._state[rows]
+        return Batch(
+            pixels=np.stack([self._pixels(frames, rows, rng) for frames in self._frames], axis=1),
+            tokens=tokens if rng is None else drop_words(tokens, rng),
+            state=normalizer.normalize_features(self._features[rows]),
+            chunk=normalizer.normalize_chunk(self._action[steps].astype(np.float64), state),
+            valid=valid,
+            target_m=self._target_m[rows],
+            task=self.task[rows],
+        )
+
+    def _pixels(
+        self, frames: ImageArray, rows: IntArray, rng: np.random.Generator | None
+    ) -> ImageArray:
+        pixels = np.stack([frames[row] for row in rows])
+        return pixels if rng is None else shift_pixels(pixels, rng)
+
+    def _steps(self, rows: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
+        """Rows of the chunk's actions (B, T), and whether they lie inside the episode."""
+        steps = rows[:, None] + np.arange(self._horizon)
+        stop = self._stop[rows, None]
+        return np.minimum(steps, stop - 1), steps < stop
+
+
+def split_episodes(
+    episodes: Sequence[EpisodeInfo], share: float, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Rows to train on and rows to validate on; whole episodes are held out.
+
+    Args:
+        episodes: Where the rows lie.
+        share: Part of the episodes held out in [0, 1); at least one when there are two or more.
+        rng: Chooses them.
+    """
+    held = max(1, round(share * len(episodes))) if len(episodes) > 1 else 0
+    chosen = set(rng.permutation(len(episodes))[:held].tolist())
+    train = [e for index, e in enumerate(episodes) if index not in chosen]
+    validation = [e for index, e in enumerate(episodes) if index in chosen]
+    return _rows(train), _rows(validation)
+
+
+def _rows(episodes: Sequence[EpisodeInfo]) -> IntArray:
+    ranges = [np.arange(episode.start, episode.stop) for episode in episodes]
+    return np.concatenate(ranges) if ranges else np.zeros(0, np.int64)
+
+
+def balanced(rows: IntArray, task: IntArray, size: int, rng: np.random.Generator) -> IntArray:
+    """Draw `size` of `rows`, every task as often as the others.
+
+    Args:
+        rows: Rows to draw from, shape (N,).
+        task: Task of each of them, shape (N,).
+        size: Number of rows to draw, with replacement.
+        rng: Draws.
+    """
+    groups = [rows[task == index] for index in np.unique(task)]
+    pick = rng.integers(len(groups), size=size)
+    return np.array([groups[i][rng.integers(len(groups[i]))] for i in pick], np.int64)

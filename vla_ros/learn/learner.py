@@ -1,0 +1,202 @@
+"""The network in training: losses, optimiser, moving average of the weights, saved state."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vla_ros.errors import CheckpointError
+from vla_ros.learn.augment import jitter_colors
+from vla_ros.learn.batches import Batch
+from vla_ros.model.decoders import TargetDecoder
+from vla_ros.model.losses import behavior_cloning_loss
+from vla_ros.model.vision import to_input
+from vla_ros.model.vla import Fused, VLAModel
+from vla_ros.policy.checkpoint import replace_file
+
+_EMA_DECAY = 0.999
+_WEIGHT_DECAY = 0.01
+_MAX_GRADIENT = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """How far off a batch was.
+
+    Attributes:
+        loss: What was minimised.
+        action: Mean absolute error of the normalised chunk.
+        target_m: Mean distance of the predicted from the named object's true position.
+    """
+
+    loss: float
+    action: float
+    target_m: float
+
+
+class Networks(nn.Module):
+    """The model, and the head that only training needs."""
+
+    def __init__(self, model: VLAModel, target_decoder: TargetDecoder) -> None:
+        super().__init__()
+        self.model = model
+        self.target_decoder = target_decoder
+
+
+class Learner:
+    """Takes optimiser steps and keeps a moving average of the weights.
+
+    Args:
+        networks: What is trained, already on `device`.
+        lr: Peak learning rate.
+        target_weight: Weight of the named object's position in the loss.
+        device: Where the networks are.
+    """
+
+    def __init__(
+        self, networks: Networks, lr: float, target_weight: float, device: torch.device
+    ) -> None:
+        self.networks, self._device = networks, device
+        self.average = copy.deepcopy(networks).eval().requires_grad_(False)
+        self._target_weight = target_weight
+        self._lr = lr
+        self.step = 0
+        self._parameters = list(networks.parameters())
+        self._optimizer = torch.optim.AdamW(_decay_groups(networks), lr=lr, fused=True)
+
+    def learn(self, batch: Batch, lr_scale: float, generator: torch.Generator) -> Errors:
+        """Take one step.
+
+        Args:
+            batch: Its pictures get new colours.
+            lr_scale: Of the peak learning rate, in [0, 1].
+            generator: Of the CPU.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._lr * lr_scale
+        self.networks.train()
+        images = jitter_colors(torch.from_numpy(batch.pixels), generator).to(self._device)
+        fused = self._fuse(self.networks, images, batch)
+        chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
+        decoder = self.networks.model.action_decoder
+        action = decoder.loss(fused.condition, chunk, valid, generator)
+        seen, target_m = self._known_targets(fused, batch)
+        loss = action + self._target_weight * self.networks.target_decoder.loss(seen, target_m)
+        self._optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT)
+        self._optimizer.step()
+        self.step += 1
+        self._update_average()
+        with torch.no_grad():
+            distance_m = _distance_m(self.networks.target_decoder(seen), target_m)
+        return Errors(loss=loss.item(), action=action.item(), target_m=distance_m)
+
+    @torch.no_grad()
+    def judge(self, batch: Batch) -> Errors:
+        """Errors of the averaged weights on `batch`, its pictures as they are."""
+        fused = self._fuse(self.average, to_input(self._tensor(batch.pixels)), batch)
+        predicted = self.average.model.action_decoder(fused.condition)
+        chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
+        action = behavior_cloning_loss(predicted, chunk, valid)
+        seen, target_m = self._known_targets(fused, batch)
+        target = self.average.target_decoder
+        loss = action + self._target_weight * target.loss(seen, target_m)
+        distance_m = _distance_m(target(seen), target_m)
+        return Errors(loss=loss.item(), action=action.item(), target_m=distance_m)
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Averaged weights of the model by name."""
+        tensors = self.average.model.state_dict()
+        return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+    def save(self, path: Path, extra: dict[str, Any]) -> None:
+        """Write all that `restore` needs, at once, with the plain values `extra`."""
+        buffer = io.BytesIO()
+        state = {
+            "step": self.step,
+            "networks": self.networks.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "extra": extra,
+        }
+        torch.save(state, buffer)
+        replace_file(path, buffer.getvalue())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `read_state` returned."""
+        self.step = state["step"]
+        self.networks.load_state_dict(state["networks"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _fuse(self, networks: Networks, images: Tensor, batch: Batch) -> Fused:
+        model = networks.model
+        text = model.encode_text(self._tensor(batch.tokens))
+        return model.fuse(images, *text, self._tensor(batch.state))
+
+    def _known_targets(self, fused: Fused, batch: Batch) -> tuple[Tensor, Tensor]:
+        """CLS tokens (K, D) and positions (K, 3) of the rows whose target is known."""
+        known = self._tensor(np.isfinite(batch.target_m).all(axis=1))
+        return fused.cls[known], self._tensor(batch.target_m)[known]
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Follow the weights; the early average forgets sooner, so the start leaves no trace."""
+        decay = min(_EMA_DECAY, (1 + self.step) / (10 + self.step))
+        for mean, value in zip(self.average.parameters(), self._parameters, strict=True):
+            mean.lerp_(value, 1 - decay)
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read what `Learner.save` wrote.
+
+    Raises:
+        CheckpointError: It is missing or corrupt.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(f"training state {path} cannot be read: {error}") from error
+    return state
+
+
+def lr_scale(progress: float, step: int, warm_up_steps: int) -> float:
+    """Part of the peak learning rate: linear warm-up, then a cosine to zero.
+
+    Args:
+        progress: Part of the training that is over, in [0, 1].
+        step: Steps taken.
+        warm_up_steps: Steps until the peak.
+    """
+    warm_up = min(1.0, (step + 1) / warm_up_steps)
+    return warm_up * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+def _distance_m(predicted: Tensor, target_m: Tensor) -> float:
+    return (predicted - target_m).norm(dim=1).mean().item() if len(target_m) else math.nan
+
+
+def _decay_groups(networks: nn.Module) -> list[dict[str, Any]]:
+    """Weight decay on matrices alone: biases, norms, positions and words are left alone."""
+    plain = ("pos_embed", "cls_token", "token_embed")
+    matrices, others = [], []
+    for name, parameter in networks.named_parameters():
+        is_matrix = parameter.ndim >= 2 and not any(word in name for word in plain)
+        (matrices if is_matrix else others).append(parameter)
+    return [
+        {"params": matrices, "weight_decay": _WEIGHT_DECAY},
+        {"params": others, "weight_decay": 0.0},
+    ]

@@ -1,0 +1,149 @@
+"""`train`: behaviour cloning of a `VLAModel` on a dataset of demonstrations.
+
+The folder it writes is a checkpoint from the first save on: `config.json` and
+`model.safetensors` with the averaged weights. Beside them lie `training_state.pt` (all that
+`--resume` needs), `metrics.jsonl`, `loss.png` and `train.log`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from vla_ros.errors import ParameterError
+from vla_ros.learn.training import STATE_FILE, Training, TrainOptions
+from vla_ros.model.config import HEADS, PRESETS
+from vla_ros.policy.vla_policy import DEVICES
+from vla_ros.share import share_path
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When to stop, and how often to save."""
+
+    minutes: float | None
+    save_every_minutes: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `train`."""
+    defaults = TrainOptions
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of the dataset, as `collect` writes it")
+    add("--out", type=Path, required=True, help="folder of the checkpoint")
+    add("--robot", type=Path, help="robot file of the arm (default: config/panda.yaml)")
+    add("--preset", choices=PRESETS, default=defaults.preset, help="size of the model")
+    add("--head", choices=HEADS, default=defaults.head, help="action decoder")
+    add("--samples", type=int, default=defaults.samples, help="samples to train on, in all")
+    add("--batch", type=int, default=defaults.batch, help="samples in one optimiser step")
+    add("--lr", type=float, default=defaults.lr, help="peak learning rate of AdamW")
+    add("--horizon", type=int, help="steps in a chunk (default: the preset's)")
+    add(
+        "--target-weight",
+        type=float,
+        default=defaults.target_weight,
+        help="weight of the named object's position in the loss, 0 for none",
+    )
+    add("--seed", type=int, default=defaults.seed, help="the same seed gives the same weights")
+    add("--threads", type=int, help="CPU threads (default: torch's choice)")
+    add("--device", choices=DEVICES, default="auto", help="auto takes CUDA where there is one")
+    add(
+        "--minutes",
+        type=float,
+        help="stop after this many minutes if that comes before --samples; the learning rate "
+        "falls to zero by then, so the weights depend on the machine's speed",
+    )
+    add("--save-every", type=float, default=5.0, metavar="MINUTES", help="minutes between saves")
+    add("--resume", action="store_true", help="go on from the training state in --out")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, saving now and then; Ctrl-C saves and stops."""
+    options = TrainOptions(
+        data=arguments.data,
+        robot_file=arguments.robot or share_path("config/panda.yaml"),
+        preset=arguments.preset,
+        head=arguments.head,
+        samples=arguments.samples,
+        batch=arguments.batch,
+        lr=arguments.lr,
+        horizon=arguments.horizon,
+        target_weight=arguments.target_weight,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    out: Path = arguments.out
+    _check_folder(out, arguments.resume)
+    out.mkdir(parents=True, exist_ok=True)
+    handler = _log_to(out / "train.log")
+    try:
+        training = Training.open(options, out, resume=arguments.resume)
+        limits = Limits(minutes=arguments.minutes, save_every_minutes=arguments.save_every)
+        return train(training, limits)
+    finally:
+        logging.getLogger("vla_ros").removeHandler(handler)
+        handler.close()
+
+
+def train(training: Training, limits: Limits) -> int:
+    """Take steps until the samples or the minutes are used up; return the exit status."""
+    _log.info("%s", training.summary())
+    bar = tqdm(
+        total=training.options.samples,
+        initial=training.samples,
+        unit="sample",
+        unit_scale=True,
+        desc="train",
+        mininterval=1 if sys.stderr.isatty() else 30,
+        dynamic_ncols=True,
+    )
+    saved_s = training.elapsed_s
+    try:
+        while training.progress(limits.minutes) < 1:
+            errors = training.step(limits.minutes)
+            bar.update(training.options.batch)
+            bar.set_postfix(
+                loss=f"{errors.loss:.3f}", object_cm=f"{100 * errors.target_m:.1f}", refresh=False
+            )
+            if training.elapsed_s - saved_s > 60 * limits.save_every_minutes:
+                training.save(finished=False)
+                saved_s = training.elapsed_s
+    except KeyboardInterrupt:
+        training.save(finished=False)
+        _log.warning("interrupted and saved; --resume goes on from here")
+        return 130
+    finally:
+        bar.close()
+    training.save(finished=True)
+    _log.info("finished: %s", training.outcome())
+    return 0
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    """Neither overwrite a training nor resume nothing."""
+    exists = (out / STATE_FILE).exists()
+    if exists and not resume:
+        problem = f"{out} holds a training: add --resume to go on with it, or choose another --out"
+        raise ParameterError("train", [problem])
+    if resume and not exists:
+        problem = f"--resume: {out / STATE_FILE} does not exist; leave --resume out to begin"
+        raise ParameterError("train", [problem])
+
+
+def _log_to(path: Path) -> logging.Handler:
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("vla_ros")
+    logger.addHandler(handler)
+    logger.setLevel(min(logger.level or logging.INFO, logging.INFO))
+    return handler

@@ -1,0 +1,330 @@
+"""One training run: a dataset, a learner, and the folder that both end up in."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import vla_ros
+from vla_ros.errors import DatasetError, ParameterError
+from vla_ros.learn.batches import IntArray, Rows, balanced, split_episodes
+from vla_ros.learn.curves import append_metrics, plot_metrics
+from vla_ros.learn.dataset import Dataset
+from vla_ros.learn.learner import Errors, Learner, Networks, lr_scale, read_state
+from vla_ros.model.config import ModelConfig, preset
+from vla_ros.model.decoders import TargetDecoder
+from vla_ros.model.tokenizer import Tokenizer
+from vla_ros.model.vla import VLAModel
+from vla_ros.policy.checkpoint import Checkpoint, write_checkpoint
+from vla_ros.policy.features import POSE_FEATURES
+from vla_ros.policy.vla_policy import choose_device
+from vla_ros.policy_protocol import CameraSpec, PolicySpec
+from vla_ros.robot_config import RobotConfig, load_robot
+
+STATE_FILE, METRICS_FILE, CURVE_FILE = "training_state.pt", "metrics.jsonl", "loss.png"
+_HELD_OUT = 0.02
+_VALIDATION_ROWS, _VALIDATION_BATCH = 512, 128
+_WARM_UP_STEPS = 200
+_LOG_EVERY, _VALIDATE_EVERY = 50, 400
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What a training depends on; a resumed one must have the same.
+
+    Attributes:
+        data: Folder of the dataset.
+        robot_file: Robot file of the arm.
+        preset: Size of the model.
+        head: Action decoder, as in `ModelConfig.action_head`.
+        samples: Samples to train on.
+        batch: Samples in one optimiser step.
+        lr: Peak learning rate.
+        horizon: Steps in a chunk; `None` is the preset's.
+        target_weight: Weight of the named object's position in the loss.
+        seed: Of the first weights, the batches and the augmentation.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    data: Path
+    robot_file: Path
+    preset: str = "small"
+    head: str = "mlp"
+    samples: int = 400_000
+    batch: int = 64
+    lr: float = 5e-4
+    horizon: int | None = None
+    target_weight: float = 0.3
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {value}, it must be above 0"
+            for name, value in (("samples", self.samples), ("batch", self.batch), ("lr", self.lr))
+            if not value > 0
+        ]
+        if not self.target_weight >= 0:
+            problems.append(f"target_weight is {self.target_weight}, it must be 0 or more")
+        if problems:
+            raise ParameterError("train", problems)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that changes the weights, as plain values."""
+        values = asdict(self)
+        del values["device"]
+        return {**values, "data": self.data.name, "robot_file": self.robot_file.name}
+
+
+class Training:
+    """Steps, validation and saving."""
+
+    def __init__(
+        self, options: TrainOptions, out: Path, dataset: Dataset, robot: RobotConfig
+    ) -> None:
+        _check_robot(dataset, robot)
+        self.options, self._out, self._dataset = options, out, dataset
+        split = np.random.default_rng([options.seed, 0])
+        self._train, self._validation = split_episodes(dataset.episodes, _HELD_OUT, split)
+        texts = [episode.instruction for episode in dataset.episodes]
+        tokenizer = Tokenizer.from_texts(texts, preset(options.preset, **_UNSIZED).max_len)
+        config = _model_config(options, dataset, tokenizer)
+        self._rows = Rows(dataset, config.cameras, robot.chain, tokenizer, config.horizon)
+        self._checkpoint = Checkpoint(
+            model=config,
+            spec=_spec(dataset, config, robot),
+            normalizer=self._rows.fit_normalizer(self._train),
+            tokenizer=tokenizer,
+            chain=robot.chain,
+        )
+        self.learner = self._new_learner(config)
+        self._begin_s = time.monotonic()
+        self._latest: dict[str, Any] = {}
+
+    @staticmethod
+    def open(options: TrainOptions, out: Path, *, resume: bool = False) -> Training:
+        """Read the dataset and begin, or go on with what `out` holds.
+
+        Raises:
+            DatasetError: The dataset is broken or of another robot.
+            ParameterError: The training in `out` has other options.
+            CheckpointError: The training state in `out` is missing or corrupt.
+        """
+        dataset, robot = Dataset.open(options.data), load_robot(options.robot_file)
+        training = Training(options, out, dataset, robot)
+        if resume:
+            training._restore(read_state(out / STATE_FILE))
+        return training
+
+    @property
+    def samples(self) -> int:
+        """Samples seen."""
+        return self.learner.step * self.options.batch
+
+    @property
+    def elapsed_s(self) -> float:
+        """Time this training has taken, earlier runs included."""
+        return time.monotonic() - self._begin_s
+
+    def progress(self, minutes: float | None = None) -> float:
+        """Part of the training that is over; `minutes` is its limit, if any."""
+        by_samples = self.samples / self.options.samples
+        return by_samples if minutes is None else max(by_samples, self.elapsed_s / 60 / minutes)
+
+    def step(self, minutes: float | None = None) -> Errors:
+        """Take the next optimiser step; log and validate when it is time."""
+        number = self.learner.step
+        rng = np.random.default_rng([self.options.seed, 1, number])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        picked = balanced(self._train, self._rows.task[self._train], self.options.batch, rng)
+        batch = self._rows.batch(picked, self._checkpoint.normalizer, rng)
+        scale = lr_scale(self.progress(minutes), number, _WARM_UP_STEPS)
+        errors = self.learner.learn(batch, scale, generator)
+        if self.learner.step % _LOG_EVERY == 0 or self.progress(minutes) >= 1:
+            self._record(errors, scale, validate=self.learner.step % _VALIDATE_EVERY == 0)
+        return errors
+
+    def validate(self) -> dict[str, Any]:
+        """Errors of the averaged weights on held-out episodes, all tasks alike."""
+        if not len(self._validation):
+            return {}
+        rng = np.random.default_rng([self.options.seed, 2])
+        rows = balanced(self._validation, self._rows.task[self._validation], _VALIDATION_ROWS, rng)
+        rows = rows[np.argsort(self._rows.task[rows], kind="stable")]
+        by_task = {name: self._judge(rows[self._rows.task[rows] == index])
+                   for index, name in enumerate(self._rows.tasks)}  # fmt: skip
+        known = [errors for errors in by_task.values() if errors is not None]
+        return {
+            "validation_action": _mean([errors.action for errors in known]),
+            "validation_target_cm": _cm(_mean([errors.target_m for errors in known])),
+            "validation_target_cm_by_task": {
+                name: _cm(errors.target_m) for name, errors in by_task.items() if errors
+            },
+        }
+
+    def save(self, *, finished: bool) -> None:
+        """Write the checkpoint with the averaged weights, the training state and the curve."""
+        if finished:
+            self._latest.update(self.validate())
+        write_checkpoint(
+            self._out,
+            replace(self._checkpoint, training=self._story(finished)),
+            self.learner.weights(),
+        )
+        extra = {
+            "options": json.dumps(self.options.fingerprint(), default=str),
+            "elapsed_s": self.elapsed_s,
+        }
+        self.learner.save(self._out / STATE_FILE, extra)
+        plot_metrics(self._out / METRICS_FILE, self._out / CURVE_FILE)
+        _log.info("saved %s at %d samples", self._out, self.samples)
+
+    def summary(self) -> str:
+        """One line on what is trained on what."""
+        parameters = sum(p.numel() for p in self.learner.networks.model.parameters())
+        return (
+            f"training {parameters / 1e6:.2f} M parameters ({self.options.preset}) on "
+            f"{len(self._dataset.episodes)} episodes, {len(self._train)} rows, "
+            f"{len(self._validation)} more held out; {len(self._checkpoint.tokenizer.vocabulary)} "
+            f"words; from sample {self.samples} to {self.options.samples}"
+        )
+
+    def outcome(self) -> str:
+        """One line on what came out."""
+        return ", ".join(f"{key} {value}" for key, value in self._latest.items())
+
+    def _new_learner(self, config: ModelConfig) -> Learner:
+        torch.manual_seed(self.options.seed)
+        device = choose_device(self.options.device)
+        mean_m, std_m = self._rows.target_statistics(self._train)
+        head = TargetDecoder(config.width, torch.from_numpy(mean_m), torch.from_numpy(std_m))
+        networks = Networks(VLAModel(config), head).to(device)
+        return Learner(networks, self.options.lr, self.options.target_weight, device)
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        before = json.loads(state["extra"]["options"])
+        now = json.loads(json.dumps(self.options.fingerprint(), default=str))
+        problems = [
+            f"{key} is {value}, the training in {self._out} has {before.get(key)}"
+            for key, value in now.items()
+            if value != before.get(key)
+        ]
+        if problems:
+            raise ParameterError("train --resume", problems)
+        self.learner.restore(state)
+        self._begin_s = time.monotonic() - state["extra"]["elapsed_s"]
+
+    def _judge(self, rows: IntArray) -> Errors | None:
+        """Errors on `rows`, in parts that fit into memory; `None` when there are no rows."""
+        if not len(rows):
+            return None
+        parts = [
+            self.learner.judge(self._rows.batch(rows[i : i + _VALIDATION_BATCH],
+                                                self._checkpoint.normalizer))
+            for i in range(0, len(rows), _VALIDATION_BATCH)
+        ]  # fmt: skip
+        return Errors(
+            loss=_mean([part.loss for part in parts]),
+            action=_mean([part.action for part in parts]),
+            target_m=_mean([part.target_m for part in parts]),
+        )
+
+    def _record(self, errors: Errors, scale: float, *, validate: bool) -> None:
+        self._latest = {
+            "samples": self.samples,
+            "seconds": round(self.elapsed_s, 1),
+            "lr": scale * self.options.lr,
+            "loss": errors.loss,
+            "action": errors.action,
+            "target_cm": _cm(errors.target_m),
+            **(self.validate() if validate else {}),
+        }
+        append_metrics(self._out / METRICS_FILE, self._latest)
+        _log.info("%s", self.outcome())
+
+    def _story(self, finished: bool) -> dict[str, Any]:
+        """How the checkpoint came about, for its config.json."""
+        return {
+            **json.loads(json.dumps(self.options.fingerprint(), default=str)),
+            "vla_ros": vla_ros.__version__,
+            "finished": finished,
+            "episodes": len(self._dataset.episodes),
+            "rows": len(self._dataset),
+            "samples_seen": self.samples,
+            "seconds": round(self.elapsed_s, 1),
+            "latest": self._latest,
+        }
+
+
+_UNSIZED: dict[str, Any] = {"cameras": ("any",), "state_features": 1, "action_dim": 1}
+
+
+def _model_config(options: TrainOptions, dataset: Dataset, tokenizer: Tokenizer) -> ModelConfig:
+    """The preset, made to fit the data: pictures, words, state and action."""
+    sizes = {name: frames.shape[1:3] for name, frames in dataset.frames.items()}
+    if len(set(sizes.values())) != 1 or len(set(next(iter(sizes.values())))) != 1:
+        raise DatasetError(f"the pictures must be square and of one size, got (H, W) {sizes}")
+    horizon = {} if options.horizon is None else {"horizon": options.horizon}
+    return preset(
+        options.preset,
+        cameras=tuple(dataset.frames),
+        state_features=len(dataset.state_names) + POSE_FEATURES,
+        action_dim=len(dataset.action_names),
+        vocab_size=len(tokenizer.vocabulary),
+        image_px=next(iter(sizes.values()))[0],
+        action_head=options.head,
+        **horizon,
+    )
+
+
+def _spec(dataset: Dataset, config: ModelConfig, robot: RobotConfig) -> PolicySpec:
+    cameras = tuple(
+        CameraSpec(
+            name=name, height_px=config.image_px, width_px=config.image_px, resize="letterbox"
+        )
+        for name in config.cameras
+    )
+    return PolicySpec(
+        robot=robot.robot,
+        cameras=cameras,
+        state_names=tuple(dataset.state_names),
+        action_names=tuple(dataset.action_names),
+        horizon=config.horizon,
+        step_s=1 / dataset.fps,
+    )
+
+
+def _check_robot(dataset: Dataset, robot: RobotConfig) -> None:
+    """The kinematics of the robot file must be those of the data."""
+    if dataset.robot and dataset.robot != robot.robot:
+        raise DatasetError(
+            f"the dataset was recorded with robot {dataset.robot!r}, robot file {robot.path} "
+            f"describes {robot.robot!r}; choose another with --robot"
+        )
+    for what, names in (("states", dataset.state_names), ("actions", dataset.action_names)):
+        if tuple(names) != robot.action_names:
+            raise DatasetError(
+                f"the dataset's {what} are {', '.join(names)}; robot file {robot.path} "
+                f"lists: {', '.join(robot.action_names)}"
+            )
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _cm(distance_m: float) -> float | None:
+    """Centimetres with a tenth of a millimetre; `None` where there is no number, as JSON has it."""
+    return round(100 * distance_m, 2) if math.isfinite(distance_m) else None

@@ -1,0 +1,73 @@
+"""Parts every encoder is built of. `B` batch, `N` tokens, `D` width."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over (B, N, D)."""
+
+    def __init__(self, dim: int, num_heads: int = 8) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, dim * 3)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend.
+
+        Args:
+            x: Tokens, shape (B, N, D).
+            mask: bool (B, N), false for padding; `None` when every token counts.
+        """
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, heads, D / heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        return self.proj(merge_heads(F.scaled_dot_product_attention(q, k, v, key_mask(mask))))
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm transformer block: attention and feed-forward, each with a residual."""
+
+    def __init__(self, dim: int, num_heads: int = 8) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = SelfAttention(dim, num_heads)
+        self.norm2 = nn.LayerNorm(dim)
+        self.ffn = feed_forward(dim)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return (B, N, D); `mask` as in `SelfAttention`."""
+        x = x + self.attn(self.norm1(x), mask)
+        return x + self.ffn(self.norm2(x))
+
+
+def feed_forward(dim: int) -> nn.Sequential:
+    """Two linear layers, four times wider in between."""
+    return nn.Sequential(nn.Linear(dim, dim * 4), nn.GELU(), nn.Linear(dim * 4, dim))
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """(B, N, D) to (B, heads, N, D / heads)."""
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(B, heads, N, D / heads) to (B, N, D)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def key_mask(mask: Tensor | None) -> Tensor | None:
+    """(B, N) over keys to (B, 1, 1, N), the same for every head and query."""
+    return None if mask is None else mask[:, None, None, :]
+
+
+def init_weights(module: nn.Module) -> None:
+    """Small normal weights and zero biases, as ViT does; pass it to `Module.apply`."""
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)

@@ -1,0 +1,117 @@
+"""Sizes of a model; what a checkpoint needs to build the same network again. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from vla_ros.errors import ParameterError
+
+HEADS = ("mlp", "diffusion")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Sizes of a `VLAModel`; the defaults are those of the specification (ViT-B/16).
+
+    Attributes:
+        cameras: Names of the cameras, in the order of the images' second axis.
+        state_features: Length F of the robot state's features.
+        action_dim: Length A of an action.
+        horizon: Number of steps T in a chunk.
+        vocab_size: Number of words, special ones included.
+        max_len: Most tokens in an instruction, the leading CLS included.
+        image_px: Height and width of every image.
+        patch_px: Height and width of a patch.
+        width: Length D of every token.
+        heads: Attention heads in every block.
+        vision_blocks: Transformer blocks per camera.
+        language_blocks: Transformer blocks over the instruction.
+        fusion_layers: Layers in which words and state look at the pictures.
+        action_head: `mlp` regresses a chunk, `diffusion` samples one.
+
+    Raises:
+        ParameterError: With all the sizes that do not go together.
+    """
+
+    cameras: tuple[str, ...]
+    state_features: int
+    action_dim: int
+    horizon: int = 16
+    vocab_size: int = 50_000
+    max_len: int = 512
+    image_px: int = 224
+    patch_px: int = 16
+    width: int = 768
+    heads: int = 12
+    vision_blocks: int = 12
+    language_blocks: int = 12
+    fusion_layers: int = 2
+    action_head: str = "mlp"
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{field.name} is {value}, it must be a whole number above 0"
+            for field in fields(self)
+            if field.type == "int"
+            and (type(value := getattr(self, field.name)) is not int or value < 1)
+        ]
+        problems += [] if problems else self._mismatches()
+        if problems:
+            raise ParameterError("model configuration", problems)
+
+    def _mismatches(self) -> list[str]:
+        problems = []
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
+            problems.append(f"cameras are {self.cameras}, there must be one or more, each once")
+        if self.image_px % self.patch_px:
+            problems.append(f"image_px {self.image_px} is no multiple of patch_px {self.patch_px}")
+        if self.width % self.heads:
+            problems.append(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.action_head not in HEADS:
+            problems.append(f"action_head is {self.action_head!r}; valid: {', '.join(HEADS)}")
+        return problems
+
+    @property
+    def condition_dim(self) -> int:
+        """Length of what the action decoder sees: fused CLS, state token, a CLS per camera."""
+        return self.width * (2 + len(self.cameras))
+
+
+_SMALL: dict[str, Any] = {
+    "image_px": 96,
+    "width": 128,
+    "heads": 4,
+    "vision_blocks": 4,
+    "language_blocks": 2,
+    "vocab_size": 256,
+    "max_len": 64,
+}
+_TINY: dict[str, Any] = {
+    "image_px": 32,
+    "width": 32,
+    "heads": 2,
+    "vision_blocks": 1,
+    "language_blocks": 1,
+    "fusion_layers": 1,
+    "vocab_size": 32,
+    "max_len": 16,
+    "horizon": 4,
+}
+PRESETS: dict[str, dict[str, Any]] = {"base": {}, "small": _SMALL, "tiny": _TINY}
+
+
+def preset(name: str, **sizes: Any) -> ModelConfig:
+    """Return the configuration `name`, with `sizes` set or replaced.
+
+    Args:
+        name: `base` is the specification's size, `small` trains on a CPU core, `tiny` is for tests.
+        sizes: Attributes of `ModelConfig`; `cameras`, `state_features` and `action_dim` are needed.
+
+    Raises:
+        ParameterError: No such preset, or sizes that do not go together.
+    """
+    if name not in PRESETS:
+        problem = f"preset {name!r} is unknown; valid: {', '.join(PRESETS)}"
+        raise ParameterError("model configuration", [problem])
+    return ModelConfig(**{**PRESETS[name], **sizes})

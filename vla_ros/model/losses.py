@@ -1,0 +1,56 @@
+"""Training objectives."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def behavior_cloning_loss(
+    predicted_actions: Tensor, expert_actions: Tensor, valid: Tensor | None = None
+) -> Tensor:
+    """Mean absolute error of normalised chunks.
+
+    The specification squares the error; the absolute one does not average over two ways of doing
+    the same thing and gives finer motion (ACT, 2304.13705).
+
+    Args:
+        predicted_actions: Shape (B, T, A).
+        expert_actions: Shape (B, T, A).
+        valid: bool (B, T), false for steps beyond the episode's end; `None` when all count.
+    """
+    return masked_mean((predicted_actions - expert_actions).abs(), valid)
+
+
+def masked_mean(error: Tensor, valid: Tensor | None) -> Tensor:
+    """Mean of `error` (B, T, A) over the valid steps (B, T); zero when there is none."""
+    if valid is None:
+        return error.mean()
+    weight = valid.to(error.dtype)
+    return (error.mean(dim=-1) * weight).sum() / weight.sum().clamp(min=1)
+
+
+def contrastive_loss(
+    vision_feats: Tensor,
+    language_feats: Tensor,
+    instruction_id: Tensor | None = None,
+    temperature: float = 0.07,
+) -> Tensor:
+    """Symmetric InfoNCE: each picture finds its text and each text its picture.
+
+    Args:
+        vision_feats: Pooled and projected, shape (B, D).
+        language_feats: Pooled and projected, shape (B, D).
+        instruction_id: int (B,); pairs with the same instruction are no negatives of each other.
+        temperature: Lower is sharper.
+    """
+    vision = F.normalize(vision_feats, dim=-1)
+    language = F.normalize(language_feats, dim=-1)
+    logits = vision @ language.T / temperature
+    if instruction_id is not None:
+        same = instruction_id[:, None] == instruction_id[None, :]
+        same.fill_diagonal_(False)
+        logits = logits.masked_fill(same, -torch.inf)
+    labels = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2

@@ -1,0 +1,106 @@
+"""The model: pictures, words and robot state to a chunk of actions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vla_ros.model.blocks import init_weights
+from vla_ros.model.config import ModelConfig
+from vla_ros.model.decoders import ActionDecoder, DiffusionActionDecoder
+from vla_ros.model.fusion import FusionLayer
+from vla_ros.model.language import LanguageEncoder
+from vla_ros.model.vision import VisionEncoder
+
+
+class Fused(NamedTuple):
+    """What the decoders work from.
+
+    Attributes:
+        tokens: State token, then CLS and words, shape (B, 1 + L, D).
+        condition: Fused CLS, state token and each camera's CLS side by side, shape (B, K).
+    """
+
+    tokens: Tensor
+    condition: Tensor
+
+    @property
+    def cls(self) -> Tensor:
+        """The fused CLS token of the instruction, shape (B, D)."""
+        return self.tokens[:, 1]
+
+
+class VLAModel(nn.Module):
+    """Vision-language-action model; everything in and out is normalised."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, heads = config.width, config.heads
+        self.vision_encoders = nn.ModuleList(
+            [
+                VisionEncoder(config.image_px, config.patch_px, dim, heads, config.vision_blocks)
+                for _ in config.cameras
+            ]
+        )
+        self.language_encoder = LanguageEncoder(
+            config.vocab_size, dim, config.max_len, heads, config.language_blocks
+        )
+        self.robot_encoder = nn.Sequential(
+            nn.Linear(config.state_features, dim), nn.GELU(), nn.Linear(dim, dim)
+        )
+        self.fusion = nn.ModuleList([FusionLayer(dim, heads) for _ in range(config.fusion_layers)])
+        self.norm = nn.LayerNorm(dim)
+        self.action_decoder = build_decoder(config)
+        self.apply(init_weights)
+
+    def forward(self, images: Tensor, tokens: Tensor, state: Tensor) -> Tensor:
+        """Return the chunk.
+
+        Args:
+            images: float (B, C, 3, H, W) as `vision.to_input` makes them, C as in the config.
+            tokens: int64 (B, L), CLS first, padded.
+            state: Normalised state features, shape (B, F).
+
+        Returns:
+            Normalised chunk, shape (B, T, A).
+        """
+        return self.act(images, *self.encode_text(tokens), state)
+
+    def encode_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode instructions (B, L) once; give both results to `act` as often as needed.
+
+        Returns:
+            Features (B, L, D) and the mask (B, L), true where there is a word.
+        """
+        features, mask = self.language_encoder(tokens)
+        return features, mask
+
+    def act(self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor) -> Tensor:
+        """As `forward`, with the text already encoded."""
+        chunk: Tensor = self.action_decoder(self.fuse(images, text_features, mask, state).condition)
+        return chunk
+
+    def fuse(self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor) -> Fused:
+        """Let words and state look at the pictures; `act` and training decode the result."""
+        seen = [encode(images[:, i]) for i, encode in enumerate(self.vision_encoders)]
+        vision = torch.cat(seen, dim=1)  # (B, C * (N + 1), D)
+        queries = torch.cat([self.robot_encoder(state)[:, None], text_features], dim=1)
+        mask = torch.cat([mask.new_ones(len(mask), 1), mask], dim=1)
+        for layer in self.fusion:
+            queries = layer(vision, queries, mask)
+        queries = self.norm(queries)
+        heads = [queries[:, 1], queries[:, 0], *(tokens[:, 0] for tokens in seen)]
+        return Fused(tokens=queries, condition=torch.cat(heads, dim=-1))
+
+
+def build_decoder(config: ModelConfig) -> ActionDecoder | DiffusionActionDecoder:
+    """The decoder that the configuration names."""
+    sizes = (config.condition_dim, config.action_dim, config.horizon, 2 * config.width)
+    match config.action_head:
+        case "diffusion":
+            return DiffusionActionDecoder(*sizes)
+        case _:
+            return ActionDecoder(*sizes)

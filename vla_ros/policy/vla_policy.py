@@ -1,0 +1,166 @@
+"""A trained `VLAModel` behind the face of a `Policy`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vla_ros.datatypes import ActionChunk, ActionPrefix, FloatArray, Frame, Observation, RobotState
+from vla_ros.errors import CheckpointError, ImageError, ParameterError, StateError
+from vla_ros.image import resize
+from vla_ros.model.tokenizer import CLS, UNK
+from vla_ros.model.vision import to_input
+from vla_ros.model.vla import VLAModel
+from vla_ros.policy.checkpoint import Checkpoint, read_checkpoint, read_weights
+from vla_ros.policy.features import state_features
+from vla_ros.robot_config import GRIPPER
+
+DEVICES = ("auto", "cpu", "cuda")
+_REMEMBERED_TEXTS = 64
+
+
+class VLAPolicy:
+    """Plans chunks of absolute joint targets from pictures, robot state and an instruction.
+
+    Deterministic: the same observation gives the same chunk.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, model: VLAModel, device: torch.device) -> None:
+        self.spec = checkpoint.spec
+        self.checkpoint = checkpoint
+        self._model = model.to(device).eval().requires_grad_(False)
+        self._device = device
+        self._texts: dict[str, tuple[Tensor, Tensor]] = {}
+        self._warm_up()
+
+    @staticmethod
+    def load(
+        checkpoint_dir: Path | str, *, device: str = "auto", threads: int | None = None
+    ) -> VLAPolicy:
+        """Read a checkpoint and compute once, so that the first chunk is as quick as the others.
+
+        Args:
+            checkpoint_dir: Folder with `config.json` and `model.safetensors`.
+            device: `auto` takes CUDA where there is one, else `cpu` or `cuda`.
+            threads: CPU threads of torch in this process; `None` leaves them as they are.
+
+        Raises:
+            CheckpointError: It is missing, corrupt or contradicts itself.
+            ParameterError: The device is unknown or not there.
+        """
+        chosen = choose_device(device)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        checkpoint = read_checkpoint(checkpoint_dir)
+        model = VLAModel(checkpoint.model)
+        _fill(model, read_weights(checkpoint_dir), Path(checkpoint_dir))
+        return VLAPolicy(checkpoint, model, chosen)
+
+    def reset(self) -> None:
+        """Nothing to forget: a chunk depends on one observation only."""
+
+    @torch.inference_mode()
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
+        """Plan from `observation`; `prefix` is not used.
+
+        Raises:
+            ImageError: A camera is missing from the observation.
+            StateError: The robot state does not have the joints or gripper of the checkpoint.
+            InstructionError: The instruction has too many words, or none that is known.
+        """
+        begin = time.perf_counter()
+        state = self._state(observation.state)
+        chunk = self._model.act(
+            self._images(observation.frames),
+            *self._encode_text(observation.instruction),
+            self._features(state),
+        )
+        actions = self.checkpoint.normalizer.denormalize_chunk(chunk[0].cpu().numpy(), state)
+        return ActionChunk(
+            actions=actions,
+            start_s=observation.stamp_s,
+            step_s=self.spec.step_s,
+            epoch=observation.epoch,
+            inference_s=time.perf_counter() - begin,
+        )
+
+    def _state(self, state: RobotState) -> FloatArray:
+        gripper = [] if state.gripper_open is None else [state.gripper_open]
+        vector = np.concatenate([state.position_rad, gripper])
+        has_gripper = GRIPPER in self.spec.state_names
+        if len(vector) != len(self.spec.state_names) or bool(gripper) != has_gripper:
+            raise StateError(
+                f"the robot state has {len(state.position_rad)} joints and "
+                f"{'a' if gripper else 'no'} gripper; the checkpoint needs: "
+                f"{', '.join(self.spec.state_names)}"
+            )
+        return vector
+
+    def _features(self, state: FloatArray) -> Tensor:
+        features = state_features(self.checkpoint.chain, state)
+        return self._tensor(self.checkpoint.normalizer.normalize_features(features)[None])
+
+    def _images(self, frames: Mapping[str, Frame]) -> Tensor:
+        missing = [camera.name for camera in self.spec.cameras if camera.name not in frames]
+        if missing:
+            raise ImageError(
+                f"no frame of camera {', '.join(missing)} in the observation; it has: "
+                f"{', '.join(frames) or 'none'}"
+            )
+        pixels = [
+            resize(frames[camera.name].pixels, camera.height_px, camera.width_px, camera.resize)
+            for camera in self.spec.cameras
+        ]
+        return to_input(self._tensor(np.stack(pixels)[None]))
+
+    def _encode_text(self, instruction: str) -> tuple[Tensor, Tensor]:
+        if instruction not in self._texts:
+            tokens = self.checkpoint.tokenizer.encode(instruction)
+            if len(self._texts) >= _REMEMBERED_TEXTS:
+                self._texts.clear()
+            self._texts[instruction] = self._model.encode_text(self._tensor(tokens[None]))
+        return self._texts[instruction]
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+    @torch.inference_mode()
+    def _warm_up(self) -> None:
+        config = self.checkpoint.model
+        pixels = np.zeros((1, len(config.cameras), config.image_px, config.image_px, 3), np.uint8)
+        text = self._model.encode_text(self._tensor(np.array([[CLS, UNK]])))
+        state = np.zeros((1, config.state_features), np.float32)
+        self._model.act(to_input(self._tensor(pixels)), *text, self._tensor(state))
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device for `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ParameterError: It is unknown or not there.
+    """
+    if name not in DEVICES:
+        problem = f"device {name!r} is unknown; valid: {', '.join(DEVICES)}"
+        raise ParameterError("policy", [problem])
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ParameterError("policy", ["device 'cuda' is not there; use 'auto' or 'cpu'"])
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _fill(model: VLAModel, weights: Mapping[str, NDArray[Any]], folder: Path) -> None:
+    tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights in {folder} are not those of the model in its config.json: {error}"
+        ) from error
