@@ -5,14 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-
-# Before anything imports rclpy: each pytest worker talks on its own domain, on this machine only.
-_WORKER = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))))
-_DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", 1 + os.getpid() % 80))
-os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN + _WORKER)
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
-
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +16,21 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from vla_ros.robot_config import RobotConfig, load_robot
+
+# Each pytest worker talks on a domain of its own, on this machine only.
+_WORKER = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))))
+_DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", 1 + os.getpid() % 80))
+os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN + _WORKER)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
+
+# For ros_fakes.py, which processes that tests start import too.
+sys.path.insert(0, str(Path(__file__).parent))
+
+# The first message type imports a parser that uses deprecated modules of Python's.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import rosidl_generator_py  # noqa: F401
 
 _JOINTS = ("shoulder", "elbow", "wrist")
 _LINKS = ("base", "upper", "lower", "hand")

@@ -53,7 +53,8 @@ def state_msg(names=("shoulder", "elbow", "wrist", "finger"), **fields) -> Joint
 def test_every_encoding_gives_the_same_picture_whatever_the_step(encoding, padding):
     msg, rgb = image_msg(encoding, padding)
     frame = convert.frame_from_msg(msg)
-    assert frame.pixels.dtype == np.uint8 and frame.pixels.flags.c_contiguous
+    assert frame.pixels.dtype == np.uint8
+    assert frame.pixels.flags.c_contiguous
     np.testing.assert_array_equal(frame.pixels, rgb)
     assert frame.stamp_s == 3.0
 
@@ -153,7 +154,8 @@ def test_a_command_becomes_one_point_from_now(robot: RobotConfig):
     assert point.velocities.tolist() == [1.0, 0.0, -1.0]
     assert (point.time_from_start.sec, point.time_from_start.nanosec) == (0, 20_000_000)
     gripper = convert.gripper_trajectory_from_command(command, robot)
-    assert gripper is not None and gripper.joint_names == ["finger"]
+    assert gripper is not None
+    assert gripper.joint_names == ["finger"]
     assert gripper.points[0].positions.tolist() == [0.02]
     hold = convert.trajectory_from_command(convert.hold_of(command), robot)
     assert hold.points[0].velocities.tolist() == [0.0, 0.0, 0.0]

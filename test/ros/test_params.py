@@ -46,7 +46,8 @@ def test_every_wrong_override_is_named_at_once(make_node):
     assert "robot_fiel: there is no such parameter; valid: robot_file, checkpoint" in text
     assert "clock_timeout_s: must be of type double (write 1.0, not 1), got 1" in text
     assert "autostart: must be of type bool, got 'yes' of type string" in text
-    assert "threads:" in text and "valid: 0 to 256" in text
+    assert "threads:" in text
+    assert "valid: 0 to 256" in text
 
 
 def test_values_that_types_cannot_express_are_checked(make_node):
@@ -65,7 +66,8 @@ def test_a_number_out_of_range_is_refused(make_node, value):
     node = make_node()
     params.declare_parameters(node, TABLE)
     (result,) = node.set_parameters([Parameter("clock_timeout_s", value=value)])
-    assert not result.successful and "clock_timeout_s" in result.reason
+    assert not result.successful
+    assert "clock_timeout_s" in result.reason
 
 
 def test_changes_are_refused_with_the_reason_while_there_is_one(make_node):
@@ -73,7 +75,9 @@ def test_changes_are_refused_with_the_reason_while_there_is_one(make_node):
     params.declare_parameters(node, TABLE)
     params.refuse_changes(node, TABLE, lambda: reason[0])
     (result,) = node.set_parameters([Parameter("device", value="cpu")])
-    assert not result.successful and result.reason == "device: the node is active"
+    assert not result.successful
+    assert result.reason == "device: the node is active"
     reason[0] = ""
     (result,) = node.set_parameters([Parameter("device", value="cpu")])
-    assert result.successful and node.get_parameter("device").value == "cpu"
+    assert result.successful
+    assert node.get_parameter("device").value == "cpu"

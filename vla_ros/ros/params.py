@@ -144,7 +144,7 @@ def check_parameters(parameters: VlaNodeParameters) -> None:
 def refuse_changes(
     node: Node, table: Mapping[str, ParameterSpec], reason: Callable[[], str]
 ) -> None:
-    """Refuse to set the parameters of `table` (and `use_sim_time`) while `reason()` is not empty."""
+    """Refuse to set those of `table`, and `use_sim_time`, while `reason()` is not empty."""
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
         names = [p.name for p in parameters if p.name in table or p.name == "use_sim_time"]

@@ -1,0 +1,348 @@
+"""The node as its neighbours on the topics see it: a plain client, real DDS, real time."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.context import Context
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_fakes import SPEC, Client, FakePolicy, sway, values
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from vla_ros.errors import ParameterError
+from vla_ros.ros.session import PolicySource
+from vla_ros.ros.vla_node import VlaNode
+
+CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
+ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
+
+
+class Bench:
+    """A `VlaNode` and a client, spun together."""
+
+    def __init__(self, context: Context, spinner, robot_file: Path) -> None:
+        self.client = Client(context)
+        self.node: VlaNode | None = None
+        self._context = context
+        self._spinner = spinner
+        self._robot_file = robot_file
+        spinner.add(self.client)
+
+    def start(self, act: Callable = sway, load: Callable | None = None, **overrides) -> None:
+        source = PolicySource(
+            read_spec=lambda folder: SPEC, load=load or (lambda parameters: FakePolicy(act))
+        )
+        self.start_with(source, **overrides)
+
+    def start_with(self, source: PolicySource, **overrides) -> None:
+        overrides = {"robot_file": str(self._robot_file), "checkpoint": "none", **overrides}
+        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
+        self.node = VlaNode(source, context=self._context, parameter_overrides=parameters)
+        self._spinner.add(self.node)
+
+    def until(self, reached: Callable[[], object], what: str) -> None:
+        self._spinner.until(reached, what)
+
+    def change(self, *transitions: int) -> bool:
+        """Ask for transitions one after another; whether the last succeeded."""
+        for transition in transitions:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            answer = self._call(self.client.lifecycle, request)
+        return answer.success
+
+    def trigger(self, service) -> Trigger.Response:
+        return self._call(service, Trigger.Request())
+
+    def _call(self, service, request):
+        self.until(service.service_is_ready, f"service {service.srv_name}")
+        future = service.call_async(request)
+        self.until(future.done, f"an answer of {service.srv_name}")
+        return future.result()
+
+    def connected(self) -> bool:
+        """Whether the client's publishers have found the node."""
+        publishers = (self.client.images, self.client.states, self.client.texts)
+        return all(publisher.get_subscription_count() for publisher in publishers)
+
+    def run(self, text: str = "sway") -> None:
+        """Bring the node to follow an instruction."""
+        assert self.change(CONFIGURE, ACTIVATE)
+        self.client.play()
+        self.until(self.connected, "discovery")
+        self.client.say(text)
+        self.until_status("running")
+        self.until(lambda: len(self.client.arm) > 10, "commands")
+
+    def until_status(self, name: str) -> None:
+        self.until(lambda: self.client.status() == name, f"status {name}")
+
+    def diagnostics(self, count: int) -> None:
+        """Let seconds pass, by the node's diagnostics."""
+        seen = len(self.client.diagnostics)
+        self.until(lambda: len(self.client.diagnostics) >= seen + count, "diagnostics")
+
+    def ticks(self, count: int) -> None:
+        """Let the node tick."""
+        seen = len(self.client.statuses)
+        self.until(lambda: len(self.client.statuses) >= seen + count, f"{count} ticks")
+
+
+@pytest.fixture
+def bench(context: Context, spinner, robot_file: Path) -> Bench:
+    return Bench(context, spinner, robot_file)
+
+
+def velocities(client: Client) -> np.ndarray:
+    return np.array([msg.points[0].velocities for msg in client.arm])
+
+
+def test_a_plain_client_is_answered_with_commands(bench: Bench):
+    bench.start()
+    bench.run()
+    client = bench.client
+    assert client.arm[0].joint_names == ["shoulder", "elbow", "wrist"]
+    np.testing.assert_allclose(client.arm[0].points[0].positions, [0.3, -0.2, 0.1], atol=0.01)
+    bench.until(lambda: client.arm[-1].points[0].positions[0] > 0.4, "the shoulder to move")
+    assert client.arm[-1].points[0].positions[1] < -0.2
+    assert client.hand[-1].joint_names == ["finger"]
+    bench.until(lambda: client.hand[-1].points[0].positions[0] < 0.04, "the gripper to close")
+    status = values(client.statuses[-1])
+    assert status["policy"] == "ready"
+    assert 0 < float(status["image_to_command_ms"]) < 2000
+    assert 0 <= float(status["front_age_ms"]) < 500
+
+
+def test_it_waits_for_each_input_by_name_and_commands_nothing(bench: Bench):
+    bench.start()
+    assert bench.change(CONFIGURE, ACTIVATE)
+    bench.until(bench.connected, "discovery")
+    bench.until_status("waiting_for_state")
+    assert "/joint_states" in bench.client.statuses[-1].message
+    bench.client.report(bench.client.get_clock().now().to_msg())
+    bench.until_status("waiting_for_camera")
+    assert "front" in bench.client.statuses[-1].message
+    bench.client.play()
+    bench.until_status("waiting_for_instruction")
+    assert "/vla/instruction" in bench.client.statuses[-1].message
+    bench.ticks(30)
+    assert not bench.client.arm
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_is_never_published(bench: Bench, value):
+    def act(observation):
+        actions = sway(observation)
+        if observation.instruction == "go mad":
+            actions[3, 1] = value
+        return actions
+
+    bench.start(act)
+    bench.run()
+    bench.client.say("go mad")
+    bench.until_status("fault_bad_action")
+    for msg in (*bench.client.arm, *bench.client.hand):
+        assert np.isfinite([*msg.points[0].positions, *msg.points[0].velocities]).all()
+    bench.until(lambda: not velocities(bench.client)[-1].any(), "rest")
+    bench.client.say("sway")
+    bench.ticks(20)
+    assert bench.client.status() == "fault_bad_action", "a fault is latched"
+    assert bench.trigger(bench.client.reset).success
+    bench.until_status("running")
+
+
+def test_an_emptied_instruction_holds_and_a_new_one_resumes(bench: Bench):
+    bench.start()
+    bench.run()
+    epoch = int(values(bench.client.statuses[-1])["epoch"])
+    bench.client.say("")
+    bench.until_status("hold_no_instruction")
+    bench.until(lambda: not velocities(bench.client)[-1].any(), "rest")
+    bench.client.say("sway again")
+    bench.until_status("running")
+    assert int(values(bench.client.statuses[-1])["epoch"]) > epoch
+
+
+def test_a_refused_instruction_holds_with_its_reason(bench: Bench):
+    bench.start()
+    bench.run()
+    bench.client.say("sway\x07")
+    bench.until_status("hold_bad_instruction")
+    assert "'\\x07'" in bench.client.statuses[-1].message
+
+
+def test_deactivation_comes_to_rest_and_is_silent_afterwards(bench: Bench):
+    bench.start()
+    bench.run()
+    bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.1, "motion")
+    started_s = time.monotonic()
+    assert bench.change(DEACTIVATE)
+    assert time.monotonic() - started_s < 1.5
+    bench.until(lambda: not velocities(bench.client)[-1].any(), "the last hold")
+    steps = np.diff([msg.points[0].positions for msg in bench.client.arm], axis=0)
+    assert np.abs(steps).max() < 1.5 * 0.01 + 1e-6, "a step above the velocity limit"
+    # What was on its way has arrived once a second of diagnostics has.
+    bench.diagnostics(2)
+    heard = bench.client.heard()
+    bench.diagnostics(2)
+    assert bench.client.heard() == heard
+    bench.client.arm.clear()
+    assert bench.change(ACTIVATE)
+    bench.until(lambda: bench.client.arm, "commands after the second activation")
+
+
+def test_stop_holds_until_reset(bench: Bench):
+    bench.start()
+    bench.run()
+    assert bench.trigger(bench.client.stop).success
+    bench.until_status("hold_stopped")
+    bench.client.say("something else")
+    bench.ticks(20)
+    assert bench.client.status() == "hold_stopped"
+    assert bench.trigger(bench.client.reset).success
+    bench.until_status("running")
+
+
+def test_services_say_that_the_node_is_not_active(bench: Bench):
+    bench.start()
+    for service in (bench.client.stop, bench.client.reset):
+        answer = bench.trigger(service)
+        assert not answer.success
+        assert answer.message == "vla_node is not active"
+
+
+def test_inputs_that_stop_hold_and_their_return_resumes(bench: Bench):
+    bench.start()
+    bench.run()
+    (timer,) = bench.client.timers
+    timer.cancel()
+    bench.until_status("hold_stale_state")
+    assert "limit 0.2 s" in bench.client.statuses[-1].message
+    bench.until(lambda: not velocities(bench.client)[-1].any(), "rest")
+    timer.reset()
+    bench.until_status("running")
+
+
+def test_a_checkpoint_that_does_not_fit_fails_to_configure_and_the_node_lives(
+    bench: Bench, robot_file: Path
+):
+    bench.start()
+    for name, reason in (("/nowhere/three.yaml", "cannot be read"), (str(robot_file), None)):
+        bench.node.set_parameters([Parameter("robot_file", value=name)])
+        assert bench.change(CONFIGURE) == (reason is None)
+    assert bench.change(CLEANUP)
+
+
+def test_a_missing_checkpoint_is_refused_with_the_reason(bench: Bench, capfd, tmp_path):
+    bench.start_with(PolicySource(), checkpoint=str(tmp_path / "nothing_here"))
+    assert not bench.change(CONFIGURE)
+    bench.until(lambda: bench.client.diagnostics, "life")
+    assert "nothing_here" in capfd.readouterr().err
+
+
+def test_a_policy_of_another_robot_is_refused_with_all_that_differs(bench: Bench, capfd):
+    from dataclasses import replace
+
+    spec = replace(SPEC, robot="four", action_names=("a", "b"))
+    bench.start_with(PolicySource(read_spec=lambda folder: spec))
+    assert not bench.change(CONFIGURE)
+    err = capfd.readouterr().err
+    assert "trained for 'four'" in err
+    assert "the checkpoint's action is a, b" in err
+    assert "shoulder, elbow, wrist" in err
+
+
+def test_activation_does_not_wait_for_the_policy_to_load(bench: Bench):
+    loaded = threading.Event()
+
+    def load(parameters):
+        loaded.wait(30)
+        return FakePolicy()
+
+    bench.start(load=load)
+    started_s = time.monotonic()
+    assert bench.change(CONFIGURE, ACTIVATE)
+    assert time.monotonic() - started_s < 5
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("sway")
+    bench.until_status("waiting_for_policy")
+    bench.ticks(20)
+    assert not bench.client.arm
+    loaded.set()
+    bench.until_status("running")
+
+
+def test_a_policy_that_cannot_be_loaded_is_told_and_activation_refused(bench: Bench, capfd):
+    def load(parameters):
+        raise RuntimeError("weights of another size")
+
+    bench.start(load=load)
+    assert bench.change(CONFIGURE)
+    bench.until(lambda: bench.client.diagnostic("policy"), "diagnostics")
+    assert bench.client.diagnostic("policy").message == "RuntimeError: weights of another size"
+    assert not bench.change(ACTIVATE)
+    assert "weights of another size" in capfd.readouterr().err
+    assert bench.change(CLEANUP)
+
+
+def test_parameters_stay_as_they_are_while_configured(bench: Bench):
+    bench.start()
+    assert bench.change(CONFIGURE, ACTIVATE)
+    (result,) = bench.node.set_parameters([Parameter("device", value="cuda")])
+    assert not result.successful
+    assert "device: cannot change while vla_node is configured" in result.reason
+    assert bench.change(DEACTIVATE, CLEANUP)
+    (result,) = bench.node.set_parameters([Parameter("device", value="cuda")])
+    assert result.successful
+
+
+def test_an_unknown_parameter_is_refused(bench: Bench):
+    with pytest.raises(ParameterError, match=r"robot_fiel: there is no such parameter; valid: rob"):
+        bench.start(robot_fiel="x")
+
+
+def test_autostart_needs_no_lifecycle_manager(bench: Bench):
+    bench.start(autostart=True)
+    bench.until_status("waiting_for_state")
+
+
+def test_qos_that_cannot_match_is_an_error_in_diagnostics(bench: Bench):
+    bench.start()
+    best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    bench.client.create_publisher(String, "/vla/instruction", best_effort)
+    assert bench.change(CONFIGURE)
+
+    def told() -> bool:
+        report = bench.client.diagnostic("topics")
+        return report is not None and "RELIABILITY" in report.message
+
+    bench.until(told, "the mismatch in diagnostics")
+    report = bench.client.diagnostic("topics")
+    assert report.level == b"\x02"
+    assert report.message.startswith("/vla/instruction: ")
+
+
+def test_diagnostics_tell_rates_and_what_was_dropped(bench: Bench):
+    bench.start()
+    bench.run()
+    bench.client.names = ("shoulder", "elbow")
+    bench.until_status("hold_stale_state")
+
+    def told() -> bool:
+        report = bench.client.diagnostic("topics")
+        return report is not None and "'wrist' is not in the joint state" in report.message
+
+    bench.until(told, "the reason in diagnostics")
+    report = values(bench.client.diagnostic("topics"))
+    assert "Hz" in report["/front/image_raw"]
+    assert report["/arm/joint_trajectory"] == "1 listener(s)"

@@ -1,0 +1,112 @@
+"""Subscriptions of the control loop: messages become values at the edge, the newest one wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+
+from vla_ros.errors import ImageError, InstructionError, StateError
+from vla_ros.robot_config import RobotConfig
+from vla_ros.ros import convert
+from vla_ros.ros.edge import Throttle, guarded
+from vla_ros.ros.qos_watch import QosWatch
+from vla_ros.runtime import ControlLoop
+
+# REP 2003: best effort hears every publisher. Depth 1: an old picture is of no use.
+_SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Volatile hears latched publishers (`ros2 topic pub`) and plain ones alike; a latched subscription
+# would not hear the plain ones. What was said before the node was configured is not heard: an arm
+# must not set off for a sentence of yesterday.
+_INSTRUCTION_QOS = QoSProfile(depth=1)
+
+
+@dataclass(kw_only=True)
+class TopicCount:
+    """What arrived on a topic: messages taken and refused, and why the last one was refused."""
+
+    taken: int = 0
+    refused: int = 0
+    last_reason: str = ""
+    throttle: Throttle = field(default_factory=Throttle)
+
+
+class Inputs:
+    """Subscribes to the cameras, the joint states and the instruction, and feeds a loop.
+
+    Attributes:
+        counts: By topic.
+        is_paused: Pictures and joint states are dropped, while the clock stands still.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        robot: RobotConfig,
+        cameras: Iterable[str],
+        loop: ControlLoop,
+        qos: QosWatch,
+    ) -> None:
+        self.counts: dict[str, TopicCount] = {}
+        self.is_paused = False
+        self._node = node
+        self._robot = robot
+        self._loop = loop
+        self._qos = qos
+        self._subscriptions: list[Subscription] = []
+        for name in cameras:
+            self._subscribe(Image, robot.cameras[name].topic, self._image_taker(name), _SENSOR_QOS)
+        self._subscribe(JointState, robot.state.topic, self._take_state, _SENSOR_QOS)
+        self._subscribe(String, robot.instruction_topic, self._take_text, _INSTRUCTION_QOS)
+
+    def close(self) -> None:
+        """Remove the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def _subscribe(
+        self, kind: type, topic: str, take: Callable[[Any], None], qos: QoSProfile
+    ) -> None:
+        count = self.counts[topic] = TopicCount()
+
+        def on_message(msg: Any) -> None:
+            self._count(count, topic, take, msg)
+
+        events = SubscriptionEventCallbacks(incompatible_qos=self._qos.callback(topic))
+        callback = guarded(self._node.get_logger(), on_message)
+        self._subscriptions.append(
+            self._node.create_subscription(kind, topic, callback, qos, event_callbacks=events)
+        )
+
+    def _count(self, count: TopicCount, topic: str, take: Callable[[Any], None], msg: Any) -> None:
+        try:
+            take(msg)
+            count.taken += 1
+        except (ImageError, StateError, InstructionError) as error:
+            count.refused += 1
+            count.last_reason = str(error)
+            text = count.throttle.admit(f"{topic}: message dropped: {error}")
+            if text:
+                self._node.get_logger().warning(text)
+
+    def _image_taker(self, name: str) -> Callable[[Image], None]:
+        def take(msg: Image) -> None:
+            if not self.is_paused:
+                self._loop.put_frame(name, convert.frame_from_msg(msg))
+
+        return take
+
+    def _take_state(self, msg: JointState) -> None:
+        if not self.is_paused:
+            self._loop.put_state(convert.state_from_msg(msg, self._robot))
+
+    def _take_text(self, msg: String) -> None:
+        self._loop.set_instruction(msg.data)

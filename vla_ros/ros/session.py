@@ -1,0 +1,175 @@
+"""Everything a configured node owns: robot, policy, loop, subscriptions and publishers.
+
+Made by `on_configure`, closed by `on_cleanup`; nothing of it outlives either.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rclpy.lifecycle import LifecycleNode
+
+from vla_ros.datatypes import Status
+from vla_ros.policy.check import check_fits
+from vla_ros.policy.checkpoint import read_spec
+from vla_ros.policy_protocol import Policy, PolicySpec
+from vla_ros.robot_config import RobotConfig, load_robot
+from vla_ros.ros.inputs import Inputs
+from vla_ros.ros.params import VlaNodeParameters
+from vla_ros.ros.policy_loading import LoadingWorker, load_in_process
+from vla_ros.ros.qos_watch import QosWatch
+from vla_ros.ros.sinks import TrajectorySink
+from vla_ros.ros.ticker import TickTime
+from vla_ros.runtime import ControlLoop, ThreadWorker, Tick, Worker
+
+_REST_WITHIN_S = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySource:
+    """Where the node gets its policy: three functions, so that tests can bring their own.
+
+    Attributes:
+        read_spec: Quick; called while configuring.
+        load: Slow; called in a thread.
+        make_worker: Puts the loaded policy to work.
+    """
+
+    read_spec: Callable[[Path], PolicySpec] = read_spec
+    load: Callable[[VlaNodeParameters], Policy] = load_in_process
+    make_worker: Callable[[Policy], Worker] = ThreadWorker
+
+
+class Session:
+    """A configured control loop, connected to its topics.
+
+    Attributes:
+        last: What the latest step gave; `None` before the first.
+        worst_step_s: Longest step since `take_worst_step_s`.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, parameters: VlaNodeParameters, source: PolicySource
+    ) -> None:
+        """Connect everything.
+
+        Raises:
+            VlaError: The robot file or the checkpoint cannot be used.
+        """
+        self.parameters = parameters
+        self.robot: RobotConfig = load_robot(parameters.robot_file)
+        spec = source.read_spec(parameters.checkpoint_dir)
+        check_fits(spec, self.robot)
+        self.last: Tick | None = None
+        self._worst_step_s = 0.0
+        self._is_starting = False
+        self.qos = QosWatch(node.get_logger())
+        with ExitStack() as stack:
+            self.worker = LoadingWorker(
+                lambda: source.load(parameters),
+                source.make_worker,
+                lambda error: _log_loaded(node, error),
+            )
+            stack.callback(self.worker.close)
+            self.loop = ControlLoop(robot=self.robot, spec=spec, worker=self.worker)
+            self.sink = TrajectorySink(node, self.robot, self.qos)
+            stack.callback(self.sink.close)
+            cameras = [camera.name for camera in spec.cameras]
+            self.inputs = Inputs(node, self.robot, cameras, self.loop, self.qos)
+            stack.callback(self.inputs.close)
+            self._closing = stack.pop_all()
+
+    def close(self) -> None:
+        """Disconnect everything and end the policy."""
+        self._closing.close()
+
+    def activate(self, now_s: float) -> None:
+        """Start anew as soon as the policy is loaded; nothing of an earlier activation is used."""
+        self.last = None
+        self.sink.forget()
+        self._is_starting = True
+        self._start_when_ready(now_s)
+
+    def stop(self) -> None:
+        """Hold until `reset` or the next activation."""
+        self._is_starting = False
+        self.loop.stop()
+
+    def reset(self, now_s: float) -> None:
+        """Clear a fault or a stop."""
+        if self.worker.is_ready:
+            self.loop.reset(now_s)
+        else:
+            self._is_starting = True
+
+    def step(self, when: TickTime) -> Tick:
+        """Take one step of the loop and send its command."""
+        started_s = time.perf_counter()
+        self._start_when_ready(when.now_s)
+        self.inputs.is_paused = when.standstill_s > 0
+        tick = self.loop.step(when.now_s)
+        if tick.command is not None:
+            self.sink.publish(tick.command)
+        self.last = self._explained(tick, when)
+        self._worst_step_s = max(self._worst_step_s, time.perf_counter() - started_s)
+        return self.last
+
+    def come_to_rest(self, now_s: float) -> bool:
+        """Decelerate inside the limits and send the last hold; blocks for less than a second.
+
+        Returns:
+            Whether the arm was at rest before the time was over.
+        """
+        self.loop.begin_deactivation()
+        started_s = time.monotonic()
+        elapsed_s = 0.0
+        while not self.loop.is_stopped and elapsed_s < _REST_WITHIN_S:
+            self.step(TickTime(now_s=now_s + elapsed_s))
+            # Nobody turns the executor meanwhile, and with it /clock: pace by the steady clock.
+            time.sleep(self.robot.tick_s)
+            elapsed_s = time.monotonic() - started_s
+        self.sink.hold()
+        return self.loop.is_stopped
+
+    def image_age_s(self, now_s: float) -> float | None:
+        """Age of the oldest picture behind the chunk that is being played."""
+        if self.last is None or self.last.chunk_start_s is None:
+            return None
+        stamp_s = self.worker.image_stamp_s(self.last.chunk_start_s)
+        return None if stamp_s is None else now_s - stamp_s
+
+    def take_worst_step_s(self) -> float:
+        """Longest step since the last call."""
+        worst_s, self._worst_step_s = self._worst_step_s, 0.0
+        return worst_s
+
+    def _start_when_ready(self, now_s: float) -> None:
+        # A loop that is started before its policy is there would take it for a hanging one.
+        if self._is_starting and self.worker.is_ready:
+            self._is_starting = False
+            self.loop.activate(now_s)
+
+    def _explained(self, tick: Tick, when: TickTime) -> Tick:
+        """Name what the loop cannot know: no policy yet, or a clock that stands still."""
+        if self._is_starting and self.worker.error:
+            reason = f"the policy could not be loaded: {self.worker.error}"
+            return replace(tick, status=Status.FAULT_POLICY_ERROR, reason=reason)
+        if self._is_starting:
+            reason = "the policy is being loaded"
+            return replace(tick, status=Status.WAITING_FOR_POLICY, reason=reason)
+        if when.standstill_s > 0 and not tick.status.is_fault:
+            reason = f"the clock has stood still for {when.standstill_s:.1f} s; {tick.reason}"
+            return replace(tick, status=Status.HOLD_CLOCK_STOPPED, reason=reason)
+        return tick
+
+
+def _log_loaded(node: LifecycleNode, error: str) -> None:
+    """Tell how loading went; called in the loading thread, where rclpy's logger is safe."""
+    if error:
+        node.get_logger().error(f"the policy could not be loaded:\n{error}")
+    else:
+        node.get_logger().info("the policy is loaded")

@@ -1,0 +1,72 @@
+"""Where commands leave the node: one streamed trajectory point per tick for each controller."""
+
+from __future__ import annotations
+
+from rclpy.duration import Duration
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSProfile
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_ros.datatypes import Command
+from vla_ros.robot_config import RobotConfig
+from vla_ros.ros import convert
+from vla_ros.ros.qos_watch import QosWatch
+
+# Reliable: a controller that misses the last hold would keep moving.
+_QOS = QoSProfile(depth=1)
+
+
+class TrajectorySink:
+    """Publishes commands to the `joint_trajectory_controller`s of the arm and of the gripper.
+
+    The publishers are lifecycle publishers: rclpy drops what is published while inactive.
+    """
+
+    def __init__(self, node: LifecycleNode, robot: RobotConfig, qos: QosWatch) -> None:
+        self._node = node
+        self._robot = robot
+        self._last: Command | None = None
+        self._publishers: list[LifecyclePublisher] = []
+        self._arm = self._create(robot.arm_sink.topic, qos)
+        self._gripper = self._create(robot.gripper_sink.topic, qos) if robot.gripper_sink else None
+
+    def _create(self, topic: str, qos: QosWatch) -> LifecyclePublisher:
+        events = PublisherEventCallbacks(incompatible_qos=qos.callback(topic))
+        publisher = self._node.create_lifecycle_publisher(
+            JointTrajectory, topic, _QOS, event_callbacks=events
+        )
+        self._publishers.append(publisher)
+        return publisher
+
+    def publish(self, command: Command) -> None:
+        """Send one command to the drivers."""
+        self._last = command
+        self._arm.publish(convert.trajectory_from_command(command, self._robot))
+        gripper = convert.gripper_trajectory_from_command(command, self._robot)
+        if gripper is not None and self._gripper is not None:
+            self._gripper.publish(gripper)
+
+    def hold(self) -> None:
+        """Send the last command once more, at rest; nothing when there was none."""
+        if self._last is not None:
+            self.publish(convert.hold_of(self._last))
+
+    def forget(self) -> None:
+        """Start anew: a hold must never repeat a pose of an earlier activation."""
+        self._last = None
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until every driver has acknowledged, at most `timeout_s` each."""
+        for publisher in self._publishers:
+            publisher.wait_for_all_acked(Duration(seconds=timeout_s))
+
+    def listeners(self) -> dict[str, int]:
+        """Number of subscriptions by topic."""
+        return {p.topic_name: p.get_subscription_count() for p in self._publishers}
+
+    def close(self) -> None:
+        """Remove the publishers; `destroy_publisher` would leave them managed by the node."""
+        for publisher in self._publishers:
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers.clear()

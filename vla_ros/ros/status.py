@@ -1,0 +1,124 @@
+"""What the node says about itself: `~/status` every tick, `/diagnostics` once a second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from vla_ros.datatypes import Status
+from vla_ros.ros.inputs import TopicCount
+from vla_ros.ros.session import Session
+from vla_ros.ros.ticker import TickTime
+from vla_ros.runtime import Tick
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+def level_of(status: Status) -> bytes:
+    """Diagnostics level: OK while following the policy, WARN while waiting or holding."""
+    if status is Status.RUNNING:
+        return OK
+    return ERROR if status.is_fault else WARN
+
+
+def tick_status(name: str, session: Session, tick: Tick, when: TickTime) -> DiagnosticStatus:
+    """The message of one tick: `message` is the reason, `values[0]` the status by name."""
+    chunk_s, inference_s = tick.chunk_start_s, tick.inference_s
+    image_s = session.image_age_s(when.now_s)
+    values = {
+        "status": tick.status.value,
+        "stamp_s": f"{when.now_s:.6f}",
+        "epoch": str(tick.epoch),
+        "policy": policy_word(session),
+        "chunk_age_ms": "" if chunk_s is None else _ms(when.now_s - chunk_s),
+        "image_to_command_ms": "" if image_s is None else _ms(image_s),
+        "inference_ms": "" if inference_s is None else _ms(inference_s),
+    }
+    ages = {f"{name}_age_ms": _ms(age_s) for name, age_s in tick.ages_s.items()}
+    counters = {f.name: str(getattr(tick.counters, f.name)) for f in fields(tick.counters)}
+    return _message(
+        f"{name}: control loop",
+        level_of(tick.status),
+        tick.reason or tick.status.value,
+        session.robot.robot,
+        values | ages | counters,
+    )
+
+
+def policy_word(session: Session) -> str:
+    """`loading`, `ready` or `failed`."""
+    if session.worker.error:
+        return "failed"
+    return "ready" if session.worker.is_ready else "loading"
+
+
+def idle_status(name: str, state: str) -> DiagnosticStatus:
+    """The control loop of a node that is not active."""
+    return _message(f"{name}: control loop", OK, state, "", {})
+
+
+def policy_status(name: str, session: Session) -> DiagnosticStatus:
+    """How loading the policy went."""
+    word, worker = policy_word(session), session.worker
+    level = {"failed": ERROR, "loading": WARN, "ready": OK}[word]
+    values = {"device": session.parameters.device, "checkpoint": session.parameters.checkpoint}
+    if worker.load_s is not None:
+        values["load_s"] = f"{worker.load_s:.2f}"
+    return _message(f"{name}: policy", level, worker.error or word, session.robot.robot, values)
+
+
+def timing_status(name: str, session: Session, late_s: float, step_s: float) -> DiagnosticStatus:
+    """Worst tick of the last period: its delay and how long its step took."""
+    values = {"worst_late_ms": _ms(late_s), "worst_step_ms": _ms(step_s)}
+    limit_s = session.robot.tick_s
+    slow = max(late_s, step_s) > limit_s
+    message = f"a tick was late or long by more than {_ms(limit_s)} ms" if slow else "in time"
+    return _message(f"{name}: timing", WARN if slow else OK, message, session.robot.robot, values)
+
+
+class TopicsReport:
+    """Compares the topics' counts with those of the report before."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, tuple[int, int]] = {}
+
+    def status(self, name: str, session: Session, period_s: float) -> DiagnosticStatus:
+        """Rates of the inputs, messages refused, listeners of the outputs, QoS mismatches."""
+        problems = [f"{topic}: {text}" for topic, text in session.qos.problems.items()]
+        level = ERROR if problems else OK
+        warnings, values = self._inputs(session.inputs.counts, period_s)
+        for topic, listeners in session.sink.listeners().items():
+            values[topic] = f"{listeners} listener(s)"
+            if listeners == 0:
+                warnings.append(f"{topic}: nobody listens to our commands")
+        if warnings and level == OK:
+            level = WARN
+        message = "; ".join([*problems, *warnings]) or "all topics are alive"
+        return _message(f"{name}: topics", level, message, session.robot.robot, values)
+
+    def _inputs(
+        self, counts: Mapping[str, TopicCount], period_s: float
+    ) -> tuple[list[str], dict[str, str]]:
+        warnings, values = [], {}
+        for topic, count in counts.items():
+            taken, refused = self._before.get(topic, (0, 0))
+            self._before[topic] = count.taken, count.refused
+            values[topic] = f"{(count.taken - taken) / period_s:.1f} Hz, {count.refused} refused"
+            if count.refused > refused:
+                warnings.append(f"{topic}: {count.refused - refused} dropped: {count.last_reason}")
+        return warnings, values
+
+
+def _message(
+    name: str, level: bytes, message: str, hardware_id: str, values: Mapping[str, str]
+) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(
+        name=name, level=level, message=message, hardware_id=hardware_id, values=pairs
+    )
+
+
+def _ms(duration_s: float) -> str:
+    return f"{duration_s * 1e3:.2f}"
