@@ -1,7 +1,7 @@
 """Start the simulated tabletop and vla_node in front of it.
 
 ros2 launch vla_ros sim.launch.py seed:=3 task:=push_object
-ros2 topic pub --once /vla/instruction std_msgs/msg/String "data: push the red block to the left mark"
+ros2 topic pub --once /vla/instruction std_msgs/msg/String "data: open the drawer"
 """
 
 from pathlib import Path

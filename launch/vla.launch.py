@@ -33,7 +33,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *arguments(),
-            # Without a large shared-memory segment, images do not arrive; a user's own profile wins.
+            # Images do not arrive through the default shared memory; a user's own profile wins.
             SetEnvironmentVariable(
                 PROFILE,
                 EnvironmentVariable(PROFILE, default_value=str(SHARE / "config/fastdds_shm.xml")),
@@ -78,7 +78,7 @@ def arguments() -> list[DeclareLaunchArgument]:
             "autostart",
             default_value="true",
             choices=["true", "false"],
-            description="Configure and activate the node; false leaves that to a lifecycle manager.",
+            description="Configure and activate the node; false leaves it to a lifecycle manager.",
         ),
         DeclareLaunchArgument(
             "namespace", default_value="", description="Namespace of the node and its topics."

@@ -150,7 +150,8 @@ def describe(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Any]]:
 
     def load(file: str) -> list[Any]:
         spec = importlib.util.spec_from_file_location("launch_file", LAUNCH_DIR / file)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return list(module.generate_launch_description().entities)

@@ -46,7 +46,8 @@ def test_every_argument_is_described_and_has_a_default_among_its_choices(describ
     arguments = of_kind(describe(file), "DeclareLaunchArgument")
     assert arguments
     for argument in arguments:
-        assert len(argument.description) > 10 and argument.description.endswith(".")
+        assert len(argument.description) > 10
+        assert argument.description.endswith(".")
         assert argument.default_value is not None
         assert argument.choices is None or argument.default_value in argument.choices
 
@@ -59,7 +60,8 @@ def test_every_configuration_that_is_used_is_declared(describe, file):
         for argument in of_kind(describe(name), "DeclareLaunchArgument")
     }
     used = set(re.findall(r"LaunchConfiguration\(name='(\w+)'\)", repr(describe(file))))
-    assert used and used <= declared
+    assert used
+    assert used <= declared
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -74,7 +74,8 @@ def test_refuses_with_the_reason_and_goes_on_with_the_running_trajectory(bad, re
     for one in (target, untouched):
         assert one.accept(GOOD, 10.0) is None
     answer = target.accept(bad, 10.0)
-    assert answer is not None and re.search(reason, answer)
+    assert answer is not None
+    assert re.search(reason, answer)
     assert (target.accepted_count, target.refused_count) == (1, 1)
     for now_s in (10.0, 10.2, 10.7, 11.5):
         expected = follow(untouched, now_s)
@@ -84,7 +85,8 @@ def test_refuses_with_the_reason_and_goes_on_with_the_running_trajectory(bad, re
 def test_moving_end_is_refused_only_where_not_allowed():
     moving = trajectory(point(1.0, velocities=(0.0, 0.0, 1e-3)))
     answer = controller(STRICT).accept(moving, 10.0)
-    assert answer is not None and "allow_nonzero_velocity_at_trajectory_end" in answer
+    assert answer is not None
+    assert "allow_nonzero_velocity_at_trajectory_end" in answer
     assert controller(STRICT).accept(trajectory(point(1.0, velocities=(1e-8,) * 3)), 10.0) is None
     assert controller(STREAMING).accept(moving, 10.0) is None
 
@@ -125,7 +127,8 @@ def test_holds_the_start_until_told_otherwise():
         setpoint = follow(target, now_s, measured=(7.0, 7.0, 7.0))
         np.testing.assert_array_equal(setpoint.position, START)
         np.testing.assert_array_equal(setpoint.velocity, 0.0)
-    assert target.is_holding and target.timeout_count == 0
+    assert target.is_holding
+    assert target.timeout_count == 0
 
 
 def test_without_velocities_it_goes_in_a_straight_line():
@@ -211,7 +214,8 @@ def test_command_timeout_counts_from_the_last_point_and_holds_what_was_measured(
     follow(target, 10.79, measured=(0.9, 1.9, 2.9))
     assert not target.is_holding
     setpoint = follow(target, 10.81, measured=(0.9, 1.9, 2.9))
-    assert target.is_holding and target.timeout_count == 1
+    assert target.is_holding
+    assert target.timeout_count == 1
     np.testing.assert_array_equal(setpoint.position, (0.9, 1.9, 2.9))
     np.testing.assert_array_equal(setpoint.velocity, 0.0)
     later = follow(target, 12.0, measured=(0.5, 0.5, 0.5))
@@ -233,7 +237,8 @@ def test_timeout_that_does_not_exceed_goal_time_is_ignored():
     target.accept(trajectory(point(0.5)), 10.0)
     follow(target, 10.0)
     follow(target, 100.0)
-    assert target.timeout_count == 0 and not target.is_holding
+    assert target.timeout_count == 0
+    assert not target.is_holding
 
 
 def test_reset_drops_the_pending_trajectory_and_a_clock_that_jumped_back_does_no_harm():
