@@ -1,0 +1,158 @@
+"""Time one step of the control loop without inference, and the jitter of its tick.
+
+`python -m vla_ros bench loop [--robot FILE] [--seconds S] [--json FILE]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vla_ros.datatypes import ActionChunk, FloatArray, Frame, Observation, RobotState
+from vla_ros.policy_protocol import CameraSpec, PolicySpec
+from vla_ros.robot_config import RobotConfig, load_robot
+from vla_ros.runtime import ControlLoop, InlineWorker
+from vla_ros.share import share_path
+
+_HORIZON, _STEP_S, _SPEED_RAD_S = 16, 0.05, 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--robot", type=Path, help="robot file (default: config/panda.yaml)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long to measure jitter")
+    parser.add_argument("--steps", type=int, default=20_000, help="how many steps to time")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print and write; returns the exit status."""
+    robot = load_robot(arguments.robot or share_path("config/panda.yaml"))
+    steps_s, steps_cpu_s = step_times_s(robot, arguments.steps)
+    jitter_s = tick_jitter_s(robot.tick_s, arguments.seconds)
+    report = {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "tick_hz": robot.tick_hz,
+        "step_ms": _percentiles_ms(steps_s),
+        "step_cpu_ms": _percentiles_ms(steps_cpu_s),
+        "jitter_ms": _percentiles_ms(jitter_s),
+    }
+    print(f"one ControlLoop.step of {robot.robot}, {len(steps_s)} steps: {_line(steps_s)}")
+    print(f"  of it on the processor (the rest went to others): {_line(steps_cpu_s)}")
+    print(f"jitter of a {robot.tick_hz:g} Hz tick, {len(jitter_s)} ticks: {_line(jitter_s)}")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def step_times_s(robot: RobotConfig, steps: int) -> tuple[FloatArray, FloatArray]:
+    """Time of each of `steps` steps of a moving arm, without inference: wall and CPU, (steps,).
+
+    Steps that ask the policy are left out: the policy computes in the step here, which it never
+    does in the node.
+    """
+    policy = _Sway(robot)
+    loop = ControlLoop(robot=robot, spec=policy.spec, worker=InlineWorker(policy, 0.055))
+    loop.activate(0.0)
+    loop.set_instruction("sway")
+    times_s: list[tuple[float, float]] = []
+    position_rad, tick = policy.middle_rad, 0
+    while len(times_s) < steps:
+        tick += 1
+        now_s = tick * robot.tick_s
+        _feed(loop, robot, position_rad, now_s)
+        asks = loop.wants_observation(now_s)
+        begin_s = time.perf_counter(), time.thread_time()
+        outcome = loop.step(now_s)
+        end_s = time.perf_counter(), time.thread_time()
+        if outcome.command is not None:
+            position_rad = outcome.command.position_rad
+            times_s += [] if asks else [(end_s[0] - begin_s[0], end_s[1] - begin_s[1])]
+    wall_s, cpu_s = np.array(times_s).T
+    return wall_s, cpu_s
+
+
+def tick_jitter_s(tick_s: float, duration_s: float) -> FloatArray:
+    """How late each tick of a plain thread is that sleeps until its due time, shape (N,)."""
+    late_s: list[float] = []
+
+    def tick() -> None:
+        begin_s = time.perf_counter()
+        for index in range(1, int(duration_s / tick_s) + 1):
+            due_s = begin_s + index * tick_s
+            time.sleep(max(0.0, due_s - time.perf_counter()))
+            late_s.append(time.perf_counter() - due_s)
+
+    thread = threading.Thread(target=tick, name="tick")
+    thread.start()
+    thread.join()
+    return np.array(late_s)
+
+
+class _Sway:
+    """A policy without a model: every joint swings about the middle of its range."""
+
+    def __init__(self, robot: RobotConfig) -> None:
+        self.middle_rad = (robot.limits.lower_rad + robot.limits.upper_rad) / 2
+        self._gripper = [0.5] if robot.gripper is not None else []
+        self.spec = PolicySpec(
+            robot=robot.robot,
+            cameras=tuple(
+                CameraSpec(name=name, height_px=96, width_px=96, resize="letterbox")
+                for name in robot.cameras
+            ),
+            state_names=robot.action_names,
+            action_names=robot.action_names,
+            horizon=_HORIZON,
+            step_s=_STEP_S,
+        )
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def infer(self, observation: Observation, prefix: object = None) -> ActionChunk:
+        """Swing at 0.5 rad/s, once in 2 π seconds."""
+        due_s = observation.stamp_s + _STEP_S * np.arange(1, _HORIZON + 1)
+        targets = [[*(self.middle_rad + _SPEED_RAD_S * np.sin(t)), *self._gripper] for t in due_s]
+        return ActionChunk(
+            actions=np.array(targets),
+            start_s=observation.stamp_s,
+            step_s=_STEP_S,
+            epoch=observation.epoch,
+            inference_s=0.0,
+        )
+
+
+def _feed(loop: ControlLoop, robot: RobotConfig, position_rad: FloatArray, now_s: float) -> None:
+    velocity_rad_s = np.zeros_like(position_rad)
+    gripper_open = 0.5 if robot.gripper is not None else None
+    loop.put_state(
+        RobotState(
+            position_rad=position_rad,
+            velocity_rad_s=velocity_rad_s,
+            gripper_open=gripper_open,
+            stamp_s=now_s,
+        )
+    )
+    for name in robot.cameras:
+        loop.put_frame(name, Frame(pixels=_PIXELS, stamp_s=now_s))
+
+
+_PIXELS = np.zeros((96, 96, 3), np.uint8)
+
+
+def _percentiles_ms(times_s: FloatArray) -> dict[str, float]:
+    p50, p99 = np.percentile(times_s, [50, 99]) * 1e3
+    return {"p50": round(float(p50), 4), "p99": round(float(p99), 4)}
+
+
+def _line(times_s: FloatArray) -> str:
+    values = _percentiles_ms(times_s)
+    return f"p50 {values['p50']:.3f} ms, p99 {values['p99']:.3f} ms"
