@@ -39,10 +39,9 @@ class ChunkScheduler:
     def merge(self, chunk: ActionChunk, now_s: float, origin: FloatArray | None = None) -> bool:
         """Replace everything after now by the steps of `chunk` that are not late yet.
 
-        The new plan starts at the chunk's start from what was the target then, so a chunk of one
-        step is reached on a straight line. It joins the running plan by offset-align-and-fade:
+        The new plan joins the running one by offset-align-and-fade:
         a'(t) = a(t) + (running(now) - a(now)) * max(0, 1 - (t - now) / blend_s) on the joint
-        columns; the gripper column switches.
+        columns; the gripper column switches. `blend_s` of 0 is a plain switch.
 
         Args:
             chunk: Actions (T, A).
@@ -57,9 +56,8 @@ class ChunkScheduler:
         if chunk.epoch != self.epoch or first == len(due_s):
             return False
         running = self._at(now_s) if self._due_s else origin
-        start = self._at(chunk.start_s) if self._due_s else origin
         plan_s = [chunk.start_s, *due_s.tolist()]
-        plan = [chunk.actions[0] if start is None else start, *chunk.actions]
+        plan = [self._start(chunk, origin), *chunk.actions]
         here = _interpolate(plan_s, plan, now_s)
         offset = np.zeros_like(here)
         if running is not None:
@@ -85,6 +83,20 @@ class ChunkScheduler:
         step_s = self.chunk.step_s
         ahead, behind = now_s + _SLOPE_AHEAD * step_s, now_s - _SLOPE_BEHIND * step_s
         return target, (self._at(ahead) - self._at(behind)) / step_s
+
+    def _start(self, chunk: ActionChunk, origin: FloatArray | None) -> FloatArray:
+        """The new plan's action (A,) at the chunk's start, which the chunk does not tell.
+
+        It is what was the target then, so that a chunk of one step is reached on a straight line.
+        Joints that blend take the first two steps extended backwards instead: the policy plans
+        from the measured pose, which lags behind the target, and a line from the target to the
+        first step would have another slope than the plan.
+        """
+        start = self._at(chunk.start_s) if self._due_s else origin
+        start = chunk.actions[0].copy() if start is None else start.copy()
+        if self._chunks.blend_s > 0 and len(chunk.actions) > 1:
+            start[: self._joints] = (2 * chunk.actions[0] - chunk.actions[1])[: self._joints]
+        return start
 
     def _at(self, time_s: float) -> FloatArray:
         return _interpolate(self._due_s, self._points, time_s)

@@ -27,7 +27,10 @@ from vla_ros.datatypes import FloatArray
 from vla_ros.robot_config import JointLimits
 from vla_ros.runtime.stopping import stopping_range
 
-_GAIN_1_S = 12.0
+# A distance d is closed at the speed `gain * d`. A joint that needs long to build acceleration up
+# would swing under the full gain.
+_MAX_GAIN_1_S = 12.0
+_GAIN_PER_BUILD_UP = 0.6
 # Share of the acceleration limit with which a far target is approached; the rest is left for the
 # time the jerk limit takes to build the deceleration up.
 _APPROACH = 0.6
@@ -46,13 +49,17 @@ class MotionState:
 
 @dataclass(frozen=True, kw_only=True)
 class _Joint:
-    """Limits of one joint."""
+    """Limits of one joint, and the gain that suits them."""
 
     lower: float
     upper: float
     velocity: float
     acceleration: float
     jerk: float
+
+    @property
+    def gain_1_s(self) -> float:
+        return min(_MAX_GAIN_1_S, _GAIN_PER_BUILD_UP * self.jerk / self.acceleration)
 
 
 class Shaper:
@@ -125,7 +132,9 @@ class Shaper:
         state, speeds = self.state, []
         for index, joint in enumerate(joints):
             next_rad = state.position[index] + state.velocity[index] * self._tick_s
-            closing = _closing_speed(inside[index] - next_rad, _APPROACH * joint.acceleration)
+            closing = _closing_speed(
+                inside[index] - next_rad, joint.gain_1_s, _APPROACH * joint.acceleration
+            )
             # A target that leaves the limits is waited for at the limit.
             follow = drift[index] if inside[index] == target[index] else 0.0
             speeds.append(_clip(follow + closing, -joint.velocity, joint.velocity))
@@ -168,15 +177,15 @@ class Shaper:
         return self.state
 
 
-def _closing_speed(distance: float, deceleration: float) -> float:
+def _closing_speed(distance: float, gain_1_s: float, deceleration: float) -> float:
     """Speed that closes `distance`.
 
     Proportional near the target and, further away, the speed from which a constant deceleration
     ends there (the square-root controller of ArduPilot and PX4).
     """
-    reach = deceleration / _GAIN_1_S**2
+    reach = deceleration / gain_1_s**2
     if abs(distance) < reach:
-        return _GAIN_1_S * distance
+        return gain_1_s * distance
     return math.copysign(math.sqrt(2.0 * deceleration * (abs(distance) - 0.5 * reach)), distance)
 
 
