@@ -17,7 +17,8 @@ import numpy as np
 
 from vla_ros.errors import DatasetError
 from vla_ros.learn.dataset_format import ACTION, STATE, STATS_PATH
-from vla_ros.learn.dataset_reader import EpisodeRows, read_episodes, read_info
+from vla_ros.learn.dataset_info import read_info
+from vla_ros.learn.dataset_reader import EpisodeRows, read_episodes
 from vla_ros.learn.episode import EpisodeInfo, Float32Array
 from vla_ros.learn.frame_cache import Frames, cached_frames
 from vla_ros.learn.statistics import as_json, vector_statistics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,53 +17,17 @@ from numpy.typing import NDArray
 from vla_ros.errors import DatasetError
 from vla_ros.learn.dataset_format import (
     ACTION,
-    CAMERA_PREFIX,
-    INFO_PATH,
     SCENE_SEED,
     SCENE_TEXTS,
     STATE,
     TARGET,
-    VERSION,
 )
+from vla_ros.learn.dataset_info import CameraInfo, DatasetInfo
 from vla_ros.learn.episode import Float32Array
 
-_KEYS = ("codebase_version", "fps", "features", "data_path", "video_path")
+_NEEDED = ("episode_index", "length", "data/chunk_index", "data/file_index")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CameraInfo:
-    """A camera of the dataset: its column, and the size of its pictures."""
-
-    key: str
-    height_px: int
-    width_px: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetInfo:
-    """A checked `info.json`.
-
-    Attributes:
-        root: Folder of the dataset.
-        fps: Rows a second.
-        robot: Name of the robot; empty when the dataset does not say.
-        cameras: By name.
-        state_names: Names of the S entries of a state.
-        action_names: Names of the A entries of an action.
-        data_path: Template of a data file's path.
-        video_path: Template of a video's path.
-    """
-
-    root: Path
-    fps: float
-    robot: str
-    cameras: Mapping[str, CameraInfo]
-    state_names: tuple[str, ...]
-    action_names: tuple[str, ...]
-    data_path: str
-    video_path: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,91 +67,6 @@ class EpisodeRows:
         return self.record.get(SCENE_SEED)
 
 
-def read_info(root: Path) -> DatasetInfo:
-    """Read and check `meta/info.json`.
-
-    Raises:
-        DatasetError: Listing everything that is wrong with it.
-    """
-    path = root / INFO_PATH
-    try:
-        info = json.loads(path.read_text())
-    except OSError as error:
-        raise DatasetError(
-            f"{root} is no LeRobotDataset {VERSION}: {path} cannot be read: {error.strerror}"
-        ) from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is no valid JSON: {error}") from error
-    problems = _info_problems(info)
-    if problems:
-        raise DatasetError(f"{path}: {len(problems)} problem(s)\n  - " + "\n  - ".join(problems))
-    features = info["features"]
-    return DatasetInfo(
-        root=root,
-        fps=float(info["fps"]),
-        robot=str(info.get("robot_type") or ""),
-        cameras=_cameras(features),
-        state_names=_names(features[STATE], "state"),
-        action_names=_names(features[ACTION], "action"),
-        data_path=info["data_path"],
-        video_path=info["video_path"],
-    )
-
-
-def _info_problems(info: Any) -> list[str]:
-    if not isinstance(info, dict):
-        return [f"it is a {type(info).__name__}, not an object"]
-    version = info.get("codebase_version")
-    if version is not None and not str(version).startswith("v3."):
-        return [f"codebase_version is {version!r}; valid: {VERSION}"]
-    problems = [f"key {key!r} is missing" for key in _KEYS if info.get(key) is None]
-    fps = info.get("fps")
-    if fps is not None and not (isinstance(fps, int | float) and fps > 0):
-        problems.append(f"fps is {fps!r}; valid: a number above 0")
-    if isinstance(info.get("features"), dict):
-        problems += _feature_problems(info["features"])
-    return problems
-
-
-def _feature_problems(features: dict[str, Any]) -> list[str]:
-    problems = []
-    for key in (STATE, ACTION):
-        shape = features.get(key, {}).get("shape")
-        if not (isinstance(shape, list) and len(shape) == 1):
-            problems.append(
-                f"features.{key} has shape {shape!r}; valid: one length. The features are: "
-                + ", ".join(features)
-            )
-    kinds = {key: str(feature.get("dtype")) for key, feature in features.items()}
-    images = [key for key, kind in kinds.items() if kind == "image"]
-    if images:
-        problems.append(f"features {', '.join(images)} are of dtype 'image'; valid: 'video'")
-    elif "video" not in kinds.values():
-        problems.append("no feature is of dtype 'video'; at least one camera is needed")
-    return problems
-
-
-def _cameras(features: dict[str, Any]) -> dict[str, CameraInfo]:
-    return {
-        key.removeprefix(CAMERA_PREFIX): CameraInfo(
-            key=key, height_px=feature["shape"][0], width_px=feature["shape"][1]
-        )
-        for key, feature in features.items()
-        if feature["dtype"] == "video"
-    }
-
-
-def _names(feature: dict[str, Any], word: str) -> tuple[str, ...]:
-    """Names of a vector's entries; LeRobot has them as a list, in a dict, or not at all."""
-    names = feature.get("names")
-    if isinstance(names, dict) and len(names) == 1:
-        names = next(iter(names.values()))
-    length = feature["shape"][0]
-    if not isinstance(names, list) or len(names) != length:
-        return tuple(f"{word}_{index}" for index in range(length))
-    return tuple(map(str, names))
-
-
 def read_episodes(info: DatasetInfo) -> Iterator[EpisodeRows]:
     """Give every whole episode in order; name the broken ones in a warning."""
     for path, records in _by_data_file(info).items():
@@ -214,6 +92,11 @@ def _by_data_file(info: DatasetInfo) -> dict[Path, list[dict[str, Any]]]:
         raise DatasetError(f"dataset {info.root} has no meta/episodes/chunk-*/file-*.parquet")
     for path in paths:
         for record in _records(path):
+            if any(record[key] is None for key in _NEEDED):
+                _log.warning(
+                    "skipping episode %s: %s lacks its place", record["episode_index"], path
+                )
+                continue
             name = info.data_path.format(
                 chunk_index=record["data/chunk_index"], file_index=record["data/file_index"]
             )
@@ -222,16 +105,15 @@ def _by_data_file(info: DatasetInfo) -> dict[Path, list[dict[str, Any]]]:
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
-    needed = {"episode_index", "length", "data/chunk_index", "data/file_index"}
     try:
         names = pq.read_schema(path).names
         table = pq.read_table(path, columns=[n for n in names if not n.startswith("stats/")])
     except (pa.ArrowException, OSError) as error:
         _log.warning("skipping the episodes listed in %s, which cannot be read: %s", path, error)
         return []
-    if not needed <= set(names):
-        missing = ", ".join(sorted(needed - set(names)))
-        raise DatasetError(f"{path} lacks the columns {missing}")
+    missing = sorted(set(_NEEDED) - set(names))
+    if missing:
+        raise DatasetError(f"{path} lacks the columns {', '.join(missing)}; it has: {names}")
     records: list[dict[str, Any]] = table.to_pylist()
     return records
 

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from vla_ros.errors import DatasetError
 from vla_ros.learn.dataset_format import write_json
-from vla_ros.learn.dataset_reader import DatasetInfo, EpisodeRows
+from vla_ros.learn.dataset_info import DatasetInfo
+from vla_ros.learn.dataset_reader import EpisodeRows
 from vla_ros.learn.video import read_video
 
 _MANIFEST = "manifest.json"
