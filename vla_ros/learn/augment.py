@@ -60,8 +60,8 @@ def jitter_colors(pixels: Tensor, generator: torch.Generator) -> Tensor:
     count, cameras, height, width, _ = pixels.shape
     matrix, offset = color_transforms(count * cameras, generator)
     strength = torch.rand(count, cameras, 1, 1, generator=generator) * _NOISE
-    offset = (offset - matrix.sum(dim=2, keepdim=True)).unflatten(0, (count, cameras))
-    matrix = (matrix * (2 / 255)).unflatten(0, (count, cameras))
+    offset = (offset - matrix.sum(dim=2, keepdim=True)).view(count, cameras, 3, 1)
+    matrix = (matrix * (2 / 255)).view(count, cameras, 3, 3)
     result = torch.empty(count, cameras, 3, height * width)
     grain, starts = _grain(result[0].numel(), count, generator)
     for index, image in enumerate(result):
@@ -71,7 +71,7 @@ def jitter_colors(pixels: Tensor, generator: torch.Generator) -> Tensor:
         start = starts[index]
         image.addcmul_(grain[start : start + image.numel()].view_as(image), strength[index])
         image.clamp_(-1, 1)
-    return result.unflatten(-1, (height, width))
+    return result.view(count, cameras, 3, height, width)
 
 
 def color_transforms(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ class Learner:
         seen, target_m = self._known_targets(fused, batch)
         loss = action + self._target_weight * self.networks.target_decoder.loss(seen, target_m)
         self._optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT)
         self._optimizer.step()
         self.step += 1
@@ -132,7 +133,7 @@ class Learner:
         torch.save(state, buffer)
         replace_file(path, buffer.getvalue())
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `read_state` returned."""
         self.step = state["step"]
         self.networks.load_state_dict(state["networks"])
@@ -146,7 +147,7 @@ class Learner:
 
     def _known_targets(self, fused: Fused, batch: Batch) -> tuple[Tensor, Tensor]:
         """CLS tokens (K, D) and positions (K, 3) of the rows whose target is known."""
-        known = self._tensor(np.isfinite(batch.target_m).all(axis=1))
+        known = self._tensor(np.isfinite(batch.target_m.sum(axis=1)))
         return fused.cls[known], self._tensor(batch.target_m)[known]
 
     @torch.no_grad()
@@ -192,7 +193,8 @@ def _distance_m(predicted: Tensor, target_m: Tensor) -> float:
 def _decay_groups(networks: nn.Module) -> list[dict[str, Any]]:
     """Weight decay on matrices alone: biases, norms, positions and words are left alone."""
     plain = ("pos_embed", "cls_token", "token_embed")
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in networks.named_parameters():
         is_matrix = parameter.ndim >= 2 and not any(word in name for word in plain)
         (matrices if is_matrix else others).append(parameter)

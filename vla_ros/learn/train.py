@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vla_ros.errors import ParameterError
 from vla_ros.learn.training import STATE_FILE, Training, TrainOptions
@@ -98,6 +99,11 @@ def run(arguments: argparse.Namespace) -> int:
 def train(training: Training, limits: Limits) -> int:
     """Take steps until the samples or the minutes are used up; return the exit status."""
     _log.info("%s", training.summary())
+    with logging_redirect_tqdm():
+        return _train(training, limits)
+
+
+def _train(training: Training, limits: Limits) -> int:
     bar = tqdm(
         total=training.options.samples,
         initial=training.samples,

@@ -24,7 +24,10 @@ class SelfAttention(nn.Module):
         """
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, heads, D / heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        return self.proj(merge_heads(F.scaled_dot_product_attention(q, k, v, key_mask(mask))))
+        mixed: Tensor = self.proj(
+            merge_heads(F.scaled_dot_product_attention(q, k, v, key_mask(mask)))
+        )
+        return mixed
 
 
 class TransformerBlock(nn.Module):
@@ -40,7 +43,8 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return (B, N, D); `mask` as in `SelfAttention`."""
         x = x + self.attn(self.norm1(x), mask)
-        return x + self.ffn(self.norm2(x))
+        x = x + self.ffn(self.norm2(x))
+        return x
 
 
 def feed_forward(dim: int) -> nn.Sequential:
@@ -50,7 +54,7 @@ def feed_forward(dim: int) -> nn.Sequential:
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """(B, N, D) to (B, heads, N, D / heads)."""
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:-1], num_heads, -1).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:

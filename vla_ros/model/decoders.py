@@ -37,7 +37,8 @@ class ActionDecoder(nn.Module):
 
     def forward(self, condition: Tensor) -> Tensor:
         """Return the chunk (B, T, A)."""
-        return self.action_head(condition).unflatten(-1, self.chunk_shape)
+        chunk: Tensor = self.action_head(condition)
+        return chunk.view(-1, *self.chunk_shape)
 
     def loss(
         self,
@@ -81,7 +82,8 @@ class DiffusionActionDecoder(nn.Module):
         """Return the noise (B, T, A) in `noisy` (B, T, A) at the levels `step` (B,)."""
         time = time_embedding(step / len(self.alpha_bar), self.time_dim)
         x = torch.cat([noisy.flatten(1), condition, time], dim=-1)
-        return self.denoiser(x).unflatten(-1, self.chunk_shape)
+        noise: Tensor = self.denoiser(x)
+        return noise.view(noisy.shape)
 
     def loss(
         self,
@@ -183,8 +185,10 @@ class TargetDecoder(nn.Module):
 
     def forward(self, token: Tensor) -> Tensor:
         """Position in the base frame [m], shape (B, 3), for a token (B, D)."""
-        return self.head(token) * self.std_m + self.mean_m
+        position: Tensor = self.head(token)
+        return position * self.std_m + self.mean_m
 
     def loss(self, token: Tensor, target_m: Tensor) -> Tensor:
-        """Mean absolute error in standard deviations."""
-        return ((self(token) - target_m) / self.std_m).abs().mean()
+        """Mean absolute error in standard deviations; zero for no rows."""
+        error: Tensor = (self(token) - target_m) / self.std_m
+        return error.abs().sum() / max(1, error.numel())

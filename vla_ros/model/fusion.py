@@ -48,8 +48,9 @@ class CrossModalAttention(nn.Module):
         k, v = self.key_value(vision_feats).chunk(2, dim=-1)
         k, v = split_heads(k, self.num_heads), split_heads(v, self.num_heads)
         seen = F.scaled_dot_product_attention(q, k, v, key_mask(vision_mask))
-        x = language_feats + self.proj(merge_heads(seen))
-        return x + self.ffn(self.norm2(x))
+        x: Tensor = language_feats + self.proj(merge_heads(seen))
+        x = x + self.ffn(self.norm2(x))
+        return x
 
 
 class FusionLayer(nn.Module):
@@ -62,4 +63,6 @@ class FusionLayer(nn.Module):
 
     def forward(self, vision: Tensor, queries: Tensor, mask: Tensor) -> Tensor:
         """Return the queries (B, L, D); `mask` (B, L) is false for padded queries."""
-        return self.look(vision, self.exchange(queries, mask))
+        queries = self.exchange(queries, mask)
+        queries = self.look(vision, queries)
+        return queries

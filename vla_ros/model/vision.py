@@ -33,7 +33,8 @@ class VisionEncoder(nn.Module):
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+        x = self.norm(x)
+        return x
 
 
 def to_input(pixels: Tensor) -> Tensor:
