@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vla_ros.datatypes import ActionChunk, Observation
+from vla_ros.errors import ActionError
 from vla_ros.policy_protocol import Policy
 
 _log = logging.getLogger(__name__)
@@ -153,10 +154,17 @@ def _infer(policy: Policy, observation: Observation, *, reset: bool) -> Result:
     try:
         if reset:
             policy.reset()
-        return policy.infer(observation)
+        return _chunk(policy.infer(observation))
     except Exception as error:  # the edge: a policy may raise anything
         text = traceback.format_exc()
         _log.error("the policy raised\n%s", text)
         message = f"{type(error).__name__}: {error}"
         elapsed_s = time.perf_counter() - started_s
         return WorkerError(message=message, traceback=text, inference_s=elapsed_s)
+
+
+def _chunk(answer: object) -> ActionChunk:
+    """Check the kind alone; shape and values are the safety filter's business."""
+    if not isinstance(answer, ActionChunk):
+        raise ActionError(f"the policy gave a {type(answer).__name__}; valid: an ActionChunk")
+    return answer
