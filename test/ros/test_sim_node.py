@@ -59,8 +59,9 @@ class Client(Node):
 
     @property
     def is_connected(self):
-        sent = (self.arm, self.hand)
-        return all(p.get_subscription_count() for p in sent) and bool(self.joints)
+        sent = all(p.get_subscription_count() for p in (self.arm, self.hand))
+        heard = self.joints and self.successes and self.episodes
+        return sent and heard and self.reset.service_is_ready()
 
     @property
     def position(self):
@@ -120,25 +121,34 @@ def stamps(messages):
 
 
 def test_sensors_arrive_best_effort_at_their_rates(start, spinner):
-    sim, client = start()
-    spinner.until(lambda: len(client.images["wrist"]) >= 20, "20 pictures")
+    # Half as fast as reality and stamped with simulated time: a busy machine changes nothing.
+    _, client = start(publish_clock=True, real_time_factor=0.5)
+    spinner.until(lambda: len(client.images["wrist"]) >= 12, "12 pictures")
     for name in ("front", "wrist"):
         times = stamps(client.images[name])
-        assert np.median(np.diff(times)) == pytest.approx(0.05, abs=0.006)
+        assert np.median(np.diff(times)) == pytest.approx(0.05, abs=0.001)
         frame = frame_from_msg(client.images[name][-1])
         assert frame.pixels.shape == (192, 192, 3)
         assert frame.pixels.std() > 10
     both = stamps(client.images["front"])[:10], stamps(client.images["wrist"])[:10]
     np.testing.assert_array_equal(*both)
     times = stamps(client.joints)
-    assert np.median(np.diff(times)) == pytest.approx(0.01, abs=0.002)
+    assert np.median(np.diff(times)) == pytest.approx(0.01, abs=0.001)
     assert (np.diff(times) > 0).all()
     message = client.joints[-1]
     assert tuple(message.name) == (*ARM, *FINGERS)
     assert len(message.position) == len(message.velocity) == 9
     np.testing.assert_allclose(client.fingers, 0.04, atol=2e-3)
+
+
+def test_without_a_clock_of_its_own_it_stamps_with_the_time_of_day(start, spinner):
+    sim, client = start(camera_rate_hz=0.0)
+    spinner.until(lambda: len(client.joints) > 20, "joint states")
+    times = stamps(client.joints)
     now_s = sim.get_clock().now().nanoseconds * 1e-9
+    assert (np.diff(times) > 0).all()
     assert 0 <= now_s - times[-1] < 1.0
+    assert not client.clocks
 
 
 @pytest.mark.parametrize(("name", "fovy_deg"), [("front", 45.0), ("wrist", 85.0)])
@@ -287,16 +297,16 @@ def test_success_of_the_expert_is_published(start, spinner):
 
 
 def test_clock_runs_at_the_factor_and_never_goes_back(start, spinner):
-    sim, client = start(camera_rate_hz=0.0, publish_clock=True, real_time_factor=4.0)
+    sim, client = start(camera_rate_hz=0.0, publish_clock=True, real_time_factor=0.5)
     spinner.until(lambda: len(client.clocks) > 50, "the clock runs")
     call_reset(spinner, sim, client, seed=1)
     began = sim.get_clock().now().nanoseconds * 1e-9
     first = len(client.clocks) - 1
-    spinner.until(lambda: len(client.clocks) > first + 200, "the clock runs on")
+    spinner.until(lambda: len(client.clocks) > first + 100, "the clock runs on")
     passed_s = sim.get_clock().now().nanoseconds * 1e-9 - began
     times = np.array([seconds_from_stamp(message.clock) for message in client.clocks])
     assert (np.diff(times) > 0).all()
-    assert 2.0 < (times[-1] - times[first]) / passed_s < 6.0
+    assert 0.3 < (times[-1] - times[first]) / passed_s < 0.7
     assert stamps(client.joints)[-1] <= times[-1] + 1e-9
 
 

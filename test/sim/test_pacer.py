@@ -10,7 +10,7 @@ from vla_ros.sim.pacer import Pacer
 
 
 def pacer(factor: float = 1.0) -> Pacer:
-    target = Pacer(step_s=0.005, real_time_factor=factor)
+    target = Pacer(step_s=0.005, real_time_factor=factor, max_late_s=0.2)
     assert target.due(100.0) == [100.0]
     return target
 

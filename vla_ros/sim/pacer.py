@@ -17,7 +17,7 @@ class Pacer:
         step_s: float,
         real_time_factor: float,
         max_steps: int = 8,
-        max_late_s: float = 0.2,
+        max_late_s: float = 0.08,
     ) -> None:
         """The first call of `due` starts the pace.
 
@@ -26,7 +26,8 @@ class Pacer:
             real_time_factor: Simulated seconds in a real one.
             max_steps: Steps in one go, at most, so a delay is caught up without a burst.
             max_late_s: Delay that is caught up; steps that are later are given up. A machine that
-                is too slow, or was suspended, then gets slower physics.
+                is too slow, or was suspended, then gets slower physics, and its joint states never
+                look older than this.
         """
         self.period_s = step_s / real_time_factor
         self.skipped_steps = 0
