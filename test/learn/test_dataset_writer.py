@@ -134,6 +134,8 @@ def test_a_part_cut_short_at_any_step(
             (tmp_path / "meta/stats.json").unlink()
     with open_writer(tmp_path) as writer:
         assert writer.episodes == kept
+        # LeRobot reads every file it finds under data/.
+        assert len(list(tmp_path.glob("data/*/*"))) == kept / 3
         writer.add(episode(kept))
     assert_whole(tmp_path, list(range(kept + 1)))
     named = [text for text in caplog.messages if "dropping half-written file" in text]
