@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vla_ros.errors import ParameterError
-from vla_ros.learn.training import STATE_FILE, Training, TrainOptions
+from vla_ros.learn.train_options import TrainOptions
+from vla_ros.learn.training import STATE_FILE, Training
 from vla_ros.model.config import HEADS, PRESETS
 from vla_ros.policy.vla_policy import DEVICES
 from vla_ros.share import share_path
@@ -41,33 +46,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, required=True, help="folder of the dataset, as `collect` writes it")
     add("--out", type=Path, required=True, help="folder of the checkpoint")
     add("--robot", type=Path, help="robot file of the arm (default: config/panda.yaml)")
-    add("--preset", choices=PRESETS, default=defaults.preset, help="size of the model")
-    add("--head", choices=HEADS, default=defaults.head, help="action decoder")
-    add("--samples", type=int, default=defaults.samples, help="samples to train on, in all")
-    add("--batch", type=int, default=defaults.batch, help="samples in one optimiser step")
-    add("--lr", type=float, default=defaults.lr, help="peak learning rate of AdamW")
+    add(
+        "--preset",
+        choices=PRESETS,
+        default=defaults.preset,
+        help="size of the model (default: %(default)s)",
+    )
+    add(
+        "--head", choices=HEADS, default=defaults.head, help="action decoder (default: %(default)s)"
+    )
+    add(
+        "--samples",
+        type=int,
+        default=defaults.samples,
+        help="samples to train on, in all (default: %(default)s)",
+    )
+    add(
+        "--batch",
+        type=int,
+        default=defaults.batch,
+        help="samples in one optimiser step (default: %(default)s)",
+    )
+    add(
+        "--lr",
+        type=float,
+        default=defaults.lr,
+        help="peak learning rate of AdamW (default: %(default)s)",
+    )
     add("--horizon", type=int, help="steps in a chunk (default: the preset's)")
     add(
         "--target-weight",
         type=float,
         default=defaults.target_weight,
-        help="weight of the named object's position in the loss, 0 for none",
+        help="weight of the named object's position in the loss, 0 for none (default: %(default)s)",
     )
-    add("--seed", type=int, default=defaults.seed, help="the same seed gives the same weights")
+    add(
+        "--seed",
+        type=int,
+        default=defaults.seed,
+        help="the same seed gives the same weights (default: %(default)s)",
+    )
     add("--threads", type=int, help="CPU threads (default: torch's choice)")
-    add("--device", choices=DEVICES, default="auto", help="auto takes CUDA where there is one")
+    add(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="auto takes CUDA where there is one (default: auto)",
+    )
     add(
         "--minutes",
         type=float,
         help="stop after this many minutes if that comes before --samples; the learning rate "
         "falls to zero by then, so the weights depend on the machine's speed",
     )
-    add("--save-every", type=float, default=5.0, metavar="MINUTES", help="minutes between saves")
+    add(
+        "--save-every",
+        type=float,
+        default=5.0,
+        metavar="MINUTES",
+        help="minutes between saves (default: %(default)s)",
+    )
     add("--resume", action="store_true", help="go on from the training state in --out")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, saving now and then; Ctrl-C saves and stops."""
+    """Train, saving now and then; Ctrl-C and SIGTERM save and stop."""
     options = TrainOptions(
         data=arguments.data,
         robot_file=arguments.robot or share_path("config/panda.yaml"),
@@ -99,11 +142,18 @@ def run(arguments: argparse.Namespace) -> int:
 def train(training: Training, limits: Limits) -> int:
     """Take steps until the samples or the minutes are used up; return the exit status."""
     _log.info("%s", training.summary())
-    with logging_redirect_tqdm():
-        return _train(training, limits)
+    with logging_redirect_tqdm(), _asked_to_stop() as asked:
+        _steps(training, limits, asked)
+    finished = training.progress(limits.minutes) >= 1
+    training.save(finished=finished)
+    if not finished:
+        _log.warning("interrupted and saved; --resume goes on from here")
+        return 130
+    _log.info("finished: %s", training.outcome())
+    return 0
 
 
-def _train(training: Training, limits: Limits) -> int:
+def _steps(training: Training, limits: Limits, asked_to_stop: Event) -> None:
     bar = tqdm(
         total=training.options.samples,
         initial=training.samples,
@@ -114,25 +164,29 @@ def _train(training: Training, limits: Limits) -> int:
         dynamic_ncols=True,
     )
     saved_s = training.elapsed_s
+    while training.progress(limits.minutes) < 1 and not asked_to_stop.is_set():
+        errors = training.step(limits.minutes)
+        bar.set_postfix(
+            loss=f"{errors.loss:.3f}", object_cm=f"{100 * errors.target_m:.1f}", refresh=False
+        )
+        bar.update(training.options.batch)
+        if training.elapsed_s - saved_s > 60 * limits.save_every_minutes:
+            training.save(finished=False)
+            saved_s = training.elapsed_s
+    bar.close()
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Event]:
+    """An event that Ctrl-C and SIGTERM set, so that no step is left half done."""
+    asked = Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: asked.set()) for number in signals]
     try:
-        while training.progress(limits.minutes) < 1:
-            errors = training.step(limits.minutes)
-            bar.update(training.options.batch)
-            bar.set_postfix(
-                loss=f"{errors.loss:.3f}", object_cm=f"{100 * errors.target_m:.1f}", refresh=False
-            )
-            if training.elapsed_s - saved_s > 60 * limits.save_every_minutes:
-                training.save(finished=False)
-                saved_s = training.elapsed_s
-    except KeyboardInterrupt:
-        training.save(finished=False)
-        _log.warning("interrupted and saved; --resume goes on from here")
-        return 130
+        yield asked
     finally:
-        bar.close()
-    training.save(finished=True)
-    _log.info("finished: %s", training.outcome())
-    return 0
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _check_folder(out: Path, resume: bool) -> None:

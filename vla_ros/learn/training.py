@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from vla_ros.learn.batches import IntArray, Rows, balanced, split_episodes
 from vla_ros.learn.curves import append_metrics, plot_metrics
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.learner import Errors, Learner, Networks, lr_scale, read_state
+from vla_ros.learn.train_options import TrainOptions
 from vla_ros.model.config import ModelConfig, preset
 from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.tokenizer import Tokenizer
@@ -37,54 +38,6 @@ _WARM_UP_STEPS = 200
 _LOG_EVERY, _VALIDATE_EVERY = 50, 400
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """What a training depends on; a resumed one must have the same.
-
-    Attributes:
-        data: Folder of the dataset.
-        robot_file: Robot file of the arm.
-        preset: Size of the model.
-        head: Action decoder, as in `ModelConfig.action_head`.
-        samples: Samples to train on.
-        batch: Samples in one optimiser step.
-        lr: Peak learning rate.
-        horizon: Steps in a chunk; `None` is the preset's.
-        target_weight: Weight of the named object's position in the loss.
-        seed: Of the first weights, the batches and the augmentation.
-        device: `auto`, `cpu` or `cuda`.
-    """
-
-    data: Path
-    robot_file: Path
-    preset: str = "small"
-    head: str = "mlp"
-    samples: int = 400_000
-    batch: int = 64
-    lr: float = 5e-4
-    horizon: int | None = None
-    target_weight: float = 0.3
-    seed: int = 0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        problems = [
-            f"{name} is {value}, it must be above 0"
-            for name, value in (("samples", self.samples), ("batch", self.batch), ("lr", self.lr))
-            if not value > 0
-        ]
-        if not self.target_weight >= 0:
-            problems.append(f"target_weight is {self.target_weight}, it must be 0 or more")
-        if problems:
-            raise ParameterError("train", problems)
-
-    def fingerprint(self) -> dict[str, Any]:
-        """All that changes the weights, as plain values."""
-        values = asdict(self)
-        del values["device"]
-        return {**values, "data": self.data.name, "robot_file": self.robot_file.name}
 
 
 class Training:
@@ -110,6 +63,7 @@ class Training:
         )
         self.learner = self._new_learner(config)
         self._begin_s = time.monotonic()
+        self._recorded = (self._begin_s, 0)
         self._latest: dict[str, Any] = {}
 
     @staticmethod
@@ -202,7 +156,10 @@ class Training:
 
     def outcome(self) -> str:
         """One line on what came out."""
-        return ", ".join(f"{key} {value}" for key, value in self._latest.items())
+        return ", ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in self._latest.items()
+        )
 
     def _new_learner(self, config: ModelConfig) -> Learner:
         torch.manual_seed(self.options.seed)
@@ -224,6 +181,7 @@ class Training:
             raise ParameterError("train --resume", problems)
         self.learner.restore(state)
         self._begin_s = time.monotonic() - state["extra"]["elapsed_s"]
+        self._recorded = (time.monotonic(), self.samples)
 
     def _judge(self, rows: IntArray) -> Errors | None:
         """Errors on `rows`, in parts that fit into memory; `None` when there are no rows."""
@@ -241,12 +199,16 @@ class Training:
         )
 
     def _record(self, errors: Errors, scale: float, *, validate: bool) -> None:
+        before_s, before = self._recorded
+        self._recorded = (time.monotonic(), self.samples)
+        rate = (self.samples - before) / max(self._recorded[0] - before_s, 1e-9)
         self._latest = {
             "samples": self.samples,
+            "samples_per_s": round(rate, 1),
             "seconds": round(self.elapsed_s, 1),
             "lr": scale * self.options.lr,
-            "loss": errors.loss,
-            "action": errors.action,
+            "loss": round(errors.loss, 5),
+            "action": round(errors.action, 5),
             "target_cm": _cm(errors.target_m),
             **(self.validate() if validate else {}),
         }
