@@ -121,3 +121,11 @@ def spinner(context: Context) -> Iterator[Spinner]:
     spinner = Spinner(context)
     yield spinner
     spinner.close()
+
+
+@pytest.fixture
+def bench(context: Context, spinner: Spinner, robot_file: Path):
+    """A client, beside which a test starts a `VlaNode`."""
+    from ros_bench import Bench
+
+    return Bench(context, spinner, robot_file)

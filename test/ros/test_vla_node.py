@@ -5,105 +5,20 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
-from rclpy.context import Context
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_fakes import SPEC, Client, FakePolicy, sway, values
+from ros_bench import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Bench, velocities
+from ros_fakes import SPEC, FakePolicy, sway, values
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.errors import ParameterError
 from vla_ros.ros.session import PolicySource
-from vla_ros.ros.vla_node import VlaNode
-
-CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
-ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
-
-
-class Bench:
-    """A `VlaNode` and a client, spun together."""
-
-    def __init__(self, context: Context, spinner, robot_file: Path) -> None:
-        self.client = Client(context)
-        self.node: VlaNode | None = None
-        self._context = context
-        self._spinner = spinner
-        self._robot_file = robot_file
-        spinner.add(self.client)
-
-    def start(self, act: Callable = sway, load: Callable | None = None, **overrides) -> None:
-        source = PolicySource(
-            read_spec=lambda folder: SPEC, load=load or (lambda parameters: FakePolicy(act))
-        )
-        self.start_with(source, **overrides)
-
-    def start_with(self, source: PolicySource, **overrides) -> None:
-        overrides = {"robot_file": str(self._robot_file), "checkpoint": "none", **overrides}
-        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        self.node = VlaNode(source, context=self._context, parameter_overrides=parameters)
-        self._spinner.add(self.node)
-
-    def until(self, reached: Callable[[], object], what: str) -> None:
-        self._spinner.until(reached, what)
-
-    def change(self, *transitions: int) -> bool:
-        """Ask for transitions one after another; whether the last succeeded."""
-        for transition in transitions:
-            request = ChangeState.Request(transition=Transition(id=transition))
-            answer = self._call(self.client.lifecycle, request)
-        return answer.success
-
-    def trigger(self, service) -> Trigger.Response:
-        return self._call(service, Trigger.Request())
-
-    def _call(self, service, request):
-        self.until(service.service_is_ready, f"service {service.srv_name}")
-        future = service.call_async(request)
-        self.until(future.done, f"an answer of {service.srv_name}")
-        return future.result()
-
-    def connected(self) -> bool:
-        """Whether the client's publishers have found the node."""
-        publishers = (self.client.images, self.client.states, self.client.texts)
-        return all(publisher.get_subscription_count() for publisher in publishers)
-
-    def run(self, text: str = "sway") -> None:
-        """Bring the node to follow an instruction."""
-        assert self.change(CONFIGURE, ACTIVATE)
-        self.client.play()
-        self.until(self.connected, "discovery")
-        self.client.say(text)
-        self.until_status("running")
-        self.until(lambda: len(self.client.arm) > 10, "commands")
-
-    def until_status(self, name: str) -> None:
-        self.until(lambda: self.client.status() == name, f"status {name}")
-
-    def diagnostics(self, count: int) -> None:
-        """Let seconds pass, by the node's diagnostics."""
-        seen = len(self.client.diagnostics)
-        self.until(lambda: len(self.client.diagnostics) >= seen + count, "diagnostics")
-
-    def ticks(self, count: int) -> None:
-        """Let the node tick."""
-        seen = len(self.client.statuses)
-        self.until(lambda: len(self.client.statuses) >= seen + count, f"{count} ticks")
-
-
-@pytest.fixture
-def bench(context: Context, spinner, robot_file: Path) -> Bench:
-    return Bench(context, spinner, robot_file)
-
-
-def velocities(client: Client) -> np.ndarray:
-    return np.array([msg.points[0].velocities for msg in client.arm])
+from vla_ros.runtime import ThreadWorker
 
 
 def test_a_plain_client_is_answered_with_commands(bench: Bench):
@@ -346,3 +261,46 @@ def test_diagnostics_tell_rates_and_what_was_dropped(bench: Bench):
     report = values(bench.client.diagnostic("topics"))
     assert "Hz" in report["/front/image_raw"]
     assert report["/arm/joint_trajectory"] == "1 listener(s)"
+
+
+def test_another_commander_is_named_in_diagnostics(bench: Bench):
+    bench.start()
+    bench.client.create_publisher(JointTrajectory, "/arm/joint_trajectory", 1)
+    assert bench.change(CONFIGURE)
+
+    def told() -> bool:
+        report = bench.client.diagnostic("topics")
+        return report is not None and "/client commands there too" in report.message
+
+    bench.until(told, "the rival's name")
+
+
+def test_a_fault_of_our_own_stops_the_arm_and_the_node_lives(bench: Bench, capfd):
+    class BrokenWorker(ThreadWorker):
+        is_broken = False
+
+        def poll(self, now_s: float):
+            if self.is_broken:
+                raise ZeroDivisionError("a mistake of ours")
+            return super().poll(now_s)
+
+    workers = []
+
+    def make_worker(policy):
+        workers.append(BrokenWorker(policy))
+        return workers[-1]
+
+    bench.start_with(
+        PolicySource(
+            read_spec=lambda folder: SPEC, load=lambda _: FakePolicy(), make_worker=make_worker
+        )
+    )
+    bench.run()
+    bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.1, "motion")
+    workers[0].is_broken = True
+    bench.until_status("internal_error")
+    bench.until(lambda: not velocities(bench.client)[-1].any(), "rest")
+    assert "a mistake of ours" in bench.client.statuses[-1].message
+    assert "Traceback" in capfd.readouterr().err
+    workers[0].is_broken = False
+    bench.until_status("running")

@@ -60,6 +60,7 @@ class Inputs:
         self._robot = robot
         self._loop = loop
         self._qos = qos
+        self._text: str | None = None
         self._subscriptions: list[Subscription] = []
         for name in cameras:
             self._subscribe(Image, robot.cameras[name].topic, self._image_taker(name), _SENSOR_QOS)
@@ -110,3 +111,6 @@ class Inputs:
 
     def _take_text(self, msg: String) -> None:
         self._loop.set_instruction(msg.data)
+        if msg.data != self._text:
+            self._text = msg.data
+            self._node.get_logger().info(f"instruction: {msg.data!r}")

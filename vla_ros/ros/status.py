@@ -59,6 +59,12 @@ def idle_status(name: str, state: str) -> DiagnosticStatus:
     return _message(f"{name}: control loop", OK, state, "", {})
 
 
+def broken_status(name: str, error: Exception) -> DiagnosticStatus:
+    """The control loop of a node in which a tick raised what nobody expected."""
+    message = f"internal error, holding: {type(error).__name__}: {error}"
+    return _message(f"{name}: control loop", ERROR, message, "", {"status": "internal_error"})
+
+
 def policy_status(name: str, session: Session) -> DiagnosticStatus:
     """How loading the policy went."""
     word, worker = policy_word(session), session.worker
@@ -93,6 +99,9 @@ class TopicsReport:
             values[topic] = f"{listeners} listener(s)"
             if listeners == 0:
                 warnings.append(f"{topic}: nobody listens to our commands")
+        for topic, rivals in session.sink.rivals().items():
+            if rivals:
+                warnings.append(f"{topic}: {', '.join(rivals)} commands there too")
         if warnings and level == OK:
             level = WARN
         message = "; ".join([*problems, *warnings]) or "all topics are alive"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
@@ -40,7 +41,7 @@ _FLUSH_S = 0.1
 class VlaNode(LifecycleNode):
     """Runs a policy on the arm of a robot file while it is active."""
 
-    def __init__(self, source: PolicySource | None = None, **kwargs: object) -> None:
+    def __init__(self, source: PolicySource | None = None, **kwargs: Any) -> None:
         """Declare parameters, services and reports.
 
         Args:
@@ -73,6 +74,11 @@ class VlaNode(LifecycleNode):
         if read_parameters(self).autostart:
             start = guarded(self.get_logger(), self._on_autostart)
             self._start_timer = self.create_timer(0.0, start, clock=self._steady)
+
+    @property
+    def session(self) -> Session | None:
+        """What is configured; `None` otherwise."""
+        return self._session
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the robot file and the checkpoint, connect the topics, begin to load the policy."""
@@ -164,7 +170,12 @@ class VlaNode(LifecycleNode):
 
     def _on_tick(self, when: TickTime) -> None:
         session = self._configured()
-        tick = session.step(when)
+        try:
+            tick = session.step(when)
+        except Exception as error:  # the edge: the arm must not be left in motion
+            session.sink.hold()
+            self._status_publisher.publish(status.broken_status(self.get_name(), error))
+            raise
         self._status_publisher.publish(status.tick_status(self.get_name(), session, tick, when))
         self._log_change(tick)
 

@@ -1,0 +1,101 @@
+"""Real processes: how they end on signals, and what they say when they cannot begin."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ros_bench import Bench, velocities
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def start_process(robot_file: Path) -> Iterator:
+    """Start `vla_process.py`, active at once."""
+    processes = []
+
+    def start(*arguments: str) -> subprocess.Popen:
+        command = [sys.executable, str(HERE / "vla_process.py"), *arguments, "--ros-args"]
+        command += ["-p", f"robot_file:={robot_file}", "-p", "checkpoint:=none"]
+        command += ["-p", "autostart:=true"]
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+        processes.append(
+            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def end(process: subprocess.Popen, *signals: signal.Signals, gap_s: float) -> tuple[float, str]:
+    """Send signals, `gap_s` apart; return the time until the process ended, and its log."""
+    started_s = time.monotonic()
+    process.send_signal(signals[0])
+    for number in signals[1:]:
+        time.sleep(gap_s)  # the gap between the signals is what is tested
+        process.send_signal(number)
+    log = process.communicate(timeout=20)[1]
+    return time.monotonic() - started_s, log
+
+
+@pytest.mark.parametrize(
+    ("signals", "gap_s"),
+    [
+        ((signal.SIGTERM,), 0.0),
+        # What Ctrl-C in a terminal with `ros2 launch` sends, and a person with two fingers.
+        ((signal.SIGINT, signal.SIGINT), 0.005),
+        ((signal.SIGINT, signal.SIGINT, signal.SIGTERM), 0.05),
+    ],
+)
+def test_signals_bring_the_arm_to_rest_and_end_with_0(bench: Bench, start_process, signals, gap_s):
+    process = start_process()
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("sway")
+    bench.until(
+        lambda: bench.client.arm and np.abs(velocities(bench.client)[-1]).max() > 0.1, "motion"
+    )
+    elapsed_s, log = end(process, *signals, gap_s=gap_s)
+    assert process.returncode == 0, log
+    assert elapsed_s < 2.0
+    assert "Traceback" not in log
+    bench.until(lambda: not velocities(bench.client)[-1].any(), "the last hold")
+
+
+def test_a_policy_that_hangs_does_not_keep_the_process(bench: Bench, start_process):
+    process = start_process("hang")
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("sway")
+    bench.until_status("waiting_for_policy")
+    elapsed_s, log = end(process, signal.SIGINT, signal.SIGINT, gap_s=0.01)
+    assert process.returncode == 0, log
+    assert elapsed_s < 2.0
+
+
+def test_a_misspelt_parameter_ends_the_process_with_all_valid_names():
+    command = [sys.executable, "-m", "vla_ros.ros.vla_node", "--ros-args", "-p", "robot_fiel:=x"]
+    ended = subprocess.run(
+        command, cwd=HERE.parents[1], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert "robot_fiel: there is no such parameter; valid: robot_file, checkpoint" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_node_is_imported_without_torch():
+    code = "import sys, vla_ros.ros.vla_node; sys.exit('torch' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=HERE.parents[1], timeout=60, check=False)
+    assert ended.returncode == 0
