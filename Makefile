@@ -16,6 +16,8 @@ PACKAGED := setup.py setup.cfg package.xml $(wildcard resource/* launch/* config
 	checkpoints/*/*) vla_ros/robot_schema.json
 CHECKED := vla_ros test launch setup.py
 
+DATA ?= data/tabletop
+OUT ?= runs/tabletop
 ARGS ?=
 TEST_ARGS ?=
 
@@ -42,7 +44,7 @@ help:
 	@echo "make test      lint, then all tests (sets itself up); TEST_ARGS='-k loop' for some"
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
-	@echo "make train     collect episodes and train the policy; ARGS='--help' for its options"
+	@echo "make train     record episodes in DATA=$(DATA) if there are none, train into OUT=$(OUT)"
 	@echo "make evaluate  success rates over unseen seeds; ARGS='--episodes 20 --seed 1000'"
 	@echo "make bench     time one step of the control loop and the jitter of its tick"
 	@echo "make setup     only the set-up, in $(notdir $(VENV))"
@@ -88,8 +90,8 @@ format: $(STAMP)
 	@$(BIN)/ruff format $(CHECKED)
 
 train: $(STAMP)
-	@$(BIN)/python -m vla_ros collect
-	@$(BIN)/python -m vla_ros train $(ARGS)
+	@[ -d $(DATA) ] || $(BIN)/python -m vla_ros collect --out $(DATA)
+	@$(BIN)/python -m vla_ros train --data $(DATA) --out $(OUT) $(ARGS)
 
 evaluate: $(STAMP)
 	@$(BIN)/python -m vla_ros evaluate $(ARGS)

@@ -37,6 +37,6 @@ install_rest() {
 }
 
 make_venv
-[[ -e /proc/driver/nvidia/version ]] || install_cpu_torch
+nvidia-smi >/dev/null 2>&1 || install_cpu_torch
 install_rest
 say "done in $SECONDS s"
