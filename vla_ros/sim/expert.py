@@ -13,7 +13,7 @@ from vla_ros.sim.scene import ARM_JOINTS, urdf_for_mujoco
 from vla_ros.sim.world import TabletopSim
 
 # The servos follow a moving target this much later, so the target is put that much ahead.
-_LEAD_S = 0.11
+_LEAD_S = 0.2
 _TURN_RAD_S = 2.0
 _IK_STEPS = 3
 _DOWN = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# A machine without a screen renders through EGL; software rendering is fastest on one thread.
-os.environ.setdefault("MUJOCO_GL", "egl")
-os.environ.setdefault("LP_NUM_THREADS", "1")
-
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_ros.datatypes import FloatArray, ImageArray, RobotState
 from vla_ros.errors import SceneError
 from vla_ros.sim import goal
 from vla_ros.sim.appearance import apply_appearance
-from vla_ros.sim.layout import Layout, draw_layout
+from vla_ros.sim.layout import BLOCKS, Layout, draw_layout
 from vla_ros.sim.scene import (
     ARM_JOINTS,
     CAMERAS,
     FINGER_JOINTS,
-    HANDLE_HEIGHT_M,
     TIMESTEP_S,
     build_model,
 )
@@ -37,6 +32,7 @@ from vla_ros.sim.tasks import (
 
 FINGER_OPEN_M = 0.04
 RENDER_PX = 192
+_FINGERS = ("panda_finger1", "panda_finger2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +61,9 @@ class TabletopSim:
         self._arm_dof = [int(self.model.joint(name).dofadr[0]) for name in ARM_JOINTS]
         self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in FINGER_JOINTS]
         self._drawer_qpos = int(self.model.joint("drawer").qposadr[0])
+        self._finger_bodies = [int(self.model.body(name).id) for name in _FINGERS]
+        self._hand_bodies = [*self._finger_bodies, int(self.model.body("panda_hand").id)]
+        self._block_bodies = [int(self.model.body(f"block{i}").id) for i in range(BLOCKS)]
         self.reset(seed=0, task=TASKS[0])
 
     def reset(
@@ -187,24 +186,20 @@ class TabletopSim:
 
     def touched_blocks(self) -> set[str]:
         """Colours of the blocks that the hand or a finger touches now."""
-        touched = set()
-        for contact in self.data.contact[: self.data.ncon]:
-            names = {self.model.geom_bodyid[geom] for geom in contact.geom}
-            blocks, hands = names & self._block_bodies.keys(), names & self._hand_bodies
-            if blocks and hands:
-                touched |= {self._block_bodies[body] for body in blocks}
-        return touched
+        bodies = self._contact_bodies()
+        hands, blocks = np.isin(bodies, self._hand_bodies), np.isin(bodies, self._block_bodies)
+        touched = bodies[blocks & hands[:, ::-1]]
+        return {self.layout.colors[self._block_bodies.index(body)] for body in touched}
 
     def is_gripping(self, color: str) -> bool:
         """Whether both fingers touch the block."""
-        block = self.layout.colors.index(color)
-        body = int(self.model.body(f"block{block}").id)
-        fingers = set()
-        for contact in self.data.contact[: self.data.ncon]:
-            bodies = {int(self.model.geom_bodyid[geom]) for geom in contact.geom}
-            if body in bodies:
-                fingers |= bodies & self._finger_bodies
-        return len(fingers) == 2
+        bodies = self._contact_bodies()
+        block = bodies == self._block_bodies[self.layout.colors.index(color)]
+        return len(set(bodies[block[:, ::-1]]) & set(self._finger_bodies)) == 2
+
+    def _contact_bodies(self) -> NDArray[np.int32]:
+        """Bodies of each pair of shapes in contact, shape (contacts, 2)."""
+        return np.asarray(self.model.geom_bodyid[self.data.contact.geom])
 
     def render(self, camera: str) -> ImageArray:
         """Picture of `front` or `wrist`, uint8 (render_px, render_px, 3) RGB."""
@@ -262,13 +257,6 @@ class TabletopSim:
         data.qpos[self._drawer_qpos] = layout.drawer_m
         data.qpos[self._arm_qpos] = layout.arm_rad
         data.qpos[self._finger_qpos] = FINGER_OPEN_M
-        self._block_bodies = {
-            int(model.body(f"block{i}").id): color for i, color in enumerate(layout.colors)
-        }
-        self._hand_bodies = {
-            int(model.body(name).id) for name in ("panda_hand", "panda_finger1", "panda_finger2")
-        }
-        self._finger_bodies = self._hand_bodies - {int(model.body("panda_hand").id)}
 
     def _settle(self) -> None:
         """Let everything come to rest at simulated time zero."""

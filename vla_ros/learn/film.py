@@ -1,0 +1,51 @@
+"""Write what an episode looked like: an MP4, and a contact sheet of stills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from vla_ros.datatypes import ImageArray
+
+
+def write_mp4(path: Path, pictures: Sequence[ImageArray], fps: int) -> None:
+    """Write pictures of one size, uint8 (H, W, 3) RGB with even H and W, as H.264."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        height_px, width_px = pictures[0].shape[:2]
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def write_contact_sheet(path: Path, rows: Sequence[tuple[str, Sequence[ImageArray]]]) -> None:
+    """Write a PNG with one titled row of equally large pictures an entry."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = max(len(pictures) for _, pictures in rows)
+    strips = [strip for title, pictures in rows for strip in _row(title, pictures, columns)]
+    sheet = np.vstack(strips)
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def label(picture: ImageArray, text: str) -> ImageArray:
+    """A copy of `picture` with `text` in its upper left corner."""
+    copy = np.ascontiguousarray(picture).copy()
+    for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(
+            copy, text, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA
+        )
+    return copy
+
+
+def _row(title: str, pictures: Sequence[ImageArray], columns: int) -> list[ImageArray]:
+    strip = np.hstack(list(pictures) + [np.zeros_like(pictures[0])] * (columns - len(pictures)))
+    banner = np.full((28, strip.shape[1], 3), 255, np.uint8)
+    cv2.putText(banner, title, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+    return [banner, strip]

@@ -1,0 +1,77 @@
+"""Success rates with intervals, per task and overall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vla_ros.learn.rollout import Outcome
+
+_Z95 = 1.959964
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One finished episode: what it was and how it ended."""
+
+    task: str
+    seed: int
+    color: str
+    instruction: str
+    outcome: Outcome
+
+
+def wilson_interval(successes: int, episodes: int) -> tuple[float, float]:
+    """95 % interval of a success rate (Wilson, 1927), in [0, 1]; the whole range without episodes."""
+    if episodes == 0:
+        return 0.0, 1.0
+    rate, square = successes / episodes, _Z95**2 / episodes
+    middle = (rate + square / 2) / (1 + square)
+    half = _Z95 / (1 + square) * math.sqrt(rate * (1 - rate) / episodes + square / 4 / episodes)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def summarise(scored: Sequence[Scored]) -> dict[str, Any]:
+    """`overall` and `tasks.<name>`, each with rate, interval, episodes and mean reward."""
+    tasks = list(dict.fromkeys(one.task for one in scored))
+    return {
+        "overall": _summary(scored),
+        "tasks": {task: _summary([one for one in scored if one.task == task]) for task in tasks},
+        "episodes": [
+            {"task": s.task, "seed": s.seed, "instruction": s.instruction, **asdict(s.outcome)}
+            for s in scored
+        ],
+    }
+
+
+def table(name: str, summary: dict[str, Any]) -> str:
+    """The summary as lines of text."""
+    lines = [f"{name:24} success   95 % interval   episodes  mean reward  mean time"]
+    rows = {**summary["tasks"], "overall": summary["overall"]}
+    for task, row in rows.items():
+        low, high = row["interval"]
+        lines.append(
+            f"{task:24} {row['success_rate']:6.1%}   {low:5.1%} – {high:6.1%}"
+            f"  {row['episodes']:8d}  {row['mean_reward']:11.2f}  {row['mean_time_s']:7.1f} s"
+        )
+    touched = summary["overall"]["named_block_first"]
+    if touched is not None:
+        lines.append(f"the named block was the first one touched in {touched:.1%} of its episodes")
+    return "\n".join(lines)
+
+
+def _summary(scored: Sequence[Scored]) -> dict[str, Any]:
+    count = len(scored)
+    successes = sum(one.outcome.success for one in scored)
+    touching = [one for one in scored if one.color and one.outcome.first_touched]
+    named = sum(one.outcome.first_touched == one.color for one in touching)
+    return {
+        "success_rate": successes / count if count else 0.0,
+        "interval": list(wilson_interval(successes, count)),
+        "episodes": count,
+        "mean_reward": sum(one.outcome.reward for one in scored) / count if count else 0.0,
+        "mean_time_s": sum(one.outcome.time_s for one in scored) / count if count else 0.0,
+        "named_block_first": named / len(touching) if touching else None,
+    }
