@@ -6,7 +6,6 @@ no valid one; here both are refused, all of them in one message.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +44,7 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     "robot_file": ParameterSpec(default="", description="Path of the robot file (YAML)."),
     "checkpoint": ParameterSpec(default="", description="Folder of the trained policy."),
     "device": ParameterSpec(
-        default="auto", description="Where the policy computes: auto, cpu, cuda, cuda:N or mps."
+        default="auto", description="Where the policy computes: auto, cpu or cuda."
     ),
     "policy": ParameterSpec(
         default="in_process", description="Where the policy lives: in_process."
@@ -69,7 +68,7 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
 }
 
 _POLICIES = ("in_process",)
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,10 +132,9 @@ def check_parameters(parameters: VlaNodeParameters) -> None:
     if parameters.policy not in _POLICIES:
         valid = ", ".join(_POLICIES)
         problems.append(f"policy: {parameters.policy!r} is unknown; valid: {valid}")
-    if not _DEVICE.fullmatch(parameters.device):
-        problems.append(
-            f"device: {parameters.device!r} is unknown; valid: auto, cpu, cuda, cuda:N, mps"
-        )
+    if parameters.device not in _DEVICES:
+        valid = ", ".join(_DEVICES)
+        problems.append(f"device: {parameters.device!r} is unknown; valid: {valid}")
     if problems:
         raise ParameterError("parameters of vla_node", problems)
 

@@ -15,7 +15,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from vla_ros.datatypes import Status
 from vla_ros.policy.check import check_fits
-from vla_ros.policy.checkpoint import read_spec
+from vla_ros.policy.checkpoint import read_spec, read_weights
 from vla_ros.policy_protocol import Policy, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.ros.inputs import Inputs
@@ -29,6 +29,19 @@ from vla_ros.runtime import ControlLoop, ThreadWorker, Tick, Worker
 _REST_WITHIN_S = 0.8
 
 
+def read_checkpoint_spec(checkpoint_dir: Path) -> PolicySpec:
+    """Read what a checkpoint's policy needs and gives; loads no torch.
+
+    The weights' digest is checked too, so that a broken file is told while configuring.
+
+    Raises:
+        CheckpointError: A file is missing, corrupt or of another format.
+    """
+    spec = read_spec(checkpoint_dir)
+    read_weights(checkpoint_dir)
+    return spec
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicySource:
     """Where the node gets its policy: three functions, so that tests can bring their own.
@@ -39,7 +52,7 @@ class PolicySource:
         make_worker: Puts the loaded policy to work.
     """
 
-    read_spec: Callable[[Path], PolicySpec] = read_spec
+    read_spec: Callable[[Path], PolicySpec] = read_checkpoint_spec
     load: Callable[[VlaNodeParameters], Policy] = load_in_process
     make_worker: Callable[[Policy], Worker] = ThreadWorker
 

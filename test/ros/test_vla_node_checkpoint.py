@@ -1,0 +1,97 @@
+"""The node with a real checkpoint: a tiny network, not trained, for the three-joint arm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ros_bench import ACTIVATE, CONFIGURE, Bench
+from ros_fakes import SPEC, values
+
+from vla_ros.policy.checkpoint import WEIGHTS, Checkpoint, write_checkpoint
+from vla_ros.policy.features import state_features
+from vla_ros.policy.normalizer import Normalizer
+from vla_ros.robot_config import RobotConfig
+from vla_ros.ros.session import PolicySource
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, robot: RobotConfig) -> Path:
+    from vla_ros.model.config import preset
+    from vla_ros.model.tokenizer import SPECIAL, Tokenizer
+    from vla_ros.model.vla import VLAModel
+
+    features = len(state_features(robot.chain, np.zeros(4)))
+    vocabulary = (*SPECIAL, "sway", "left", "right")
+    config = preset(
+        "tiny",
+        cameras=("front",),
+        state_features=features,
+        action_dim=4,
+        horizon=SPEC.horizon,
+        vocab_size=len(vocabulary),
+    )
+    torch.manual_seed(0)
+    weights = {name: value.numpy() for name, value in VLAModel(config).state_dict().items()}
+    normalizer = Normalizer(
+        feature_mean=np.zeros(features),
+        feature_std=np.ones(features),
+        delta_mean=0.02 * np.arange(1, SPEC.horizon + 1)[:, None] * np.ones(3),
+        delta_std=np.full((SPEC.horizon, 3), 0.05),
+    )
+    parts = Checkpoint(
+        model=config,
+        spec=SPEC,
+        normalizer=normalizer,
+        tokenizer=Tokenizer(vocabulary, config.max_len),
+        chain=robot.chain,
+    )
+    write_checkpoint(tmp_path / "checkpoint", parts, weights)
+    return tmp_path / "checkpoint"
+
+
+def test_a_network_moves_the_arm(bench: Bench, checkpoint: Path):
+    bench.start_with(PolicySource(), checkpoint=str(checkpoint), device="cpu", threads=1)
+    assert bench.change(CONFIGURE, ACTIVATE)
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("sway left")
+    bench.until_status("running")
+    start = [0.3, -0.2, 0.1]
+    bench.until(
+        lambda: (
+            bench.client.arm
+            and np.abs(np.subtract(bench.client.arm[-1].points[0].positions, start)).max() > 0.01
+        ),
+        "motion",
+    )
+    assert float(values(bench.client.statuses[-1])["inference_ms"]) > 0
+    bench.until(lambda: bench.client.diagnostic("policy"), "diagnostics")
+    assert bench.client.diagnostic("policy").message == "ready"
+
+
+def test_words_the_policy_does_not_know_are_told(bench: Bench, checkpoint: Path):
+    bench.start_with(PolicySource(), checkpoint=str(checkpoint), device="cpu", threads=1)
+    assert bench.change(CONFIGURE, ACTIVATE)
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("zzz")
+    bench.until_status("fault_policy_error")
+    assert "zzz" in bench.client.statuses[-1].message
+    assert not bench.client.arm
+
+
+def test_weights_that_are_corrupt_are_refused_at_configure(bench: Bench, checkpoint: Path, capfd):
+    content = bytearray((checkpoint / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (checkpoint / WEIGHTS).write_bytes(content)
+    bench.start_with(PolicySource(), checkpoint=str(checkpoint))
+    assert not bench.change(CONFIGURE)
+    (checkpoint / WEIGHTS).unlink()
+    assert not bench.change(CONFIGURE)
+    err = capfd.readouterr().err
+    assert "is corrupt or of another checkpoint" in err
+    assert "cannot be read: No such file" in err
