@@ -5,6 +5,7 @@ ros2 launch vla_ros vla.launch.py robot_file:=/path/ur5e.yaml checkpoint:=/path/
 
 from pathlib import Path
 
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -19,8 +20,6 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
-
-from launch import LaunchDescription
 
 # The package's share folder when installed, the repository in a source tree.
 SHARE = Path(__file__).parents[1]

@@ -162,9 +162,8 @@ def test_profile_is_large_enough_and_keeps_the_network():
 @pytest.mark.parametrize("file", FILES)
 def test_real_launch_accepts_the_file(file):
     pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 install")
-    from launch.launch_description_sources import PythonLaunchDescriptionSource
-
     from launch import LaunchContext
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
 
     source = PythonLaunchDescriptionSource(str(ROOT / "launch" / file))
     description = source.get_launch_description(LaunchContext())
