@@ -96,7 +96,7 @@ class ActionChunk:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ActionPrefix:
-    """Actions that will be executed while the policy computes, shape (d, A), from the running chunk."""
+    """Actions of the running chunk that will be executed while the policy computes, shape (d, A)."""
 
     actions: FloatArray
 

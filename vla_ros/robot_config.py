@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import numpy as np
@@ -147,10 +147,11 @@ def _schema_problems(data: Any) -> list[str]:
 def _sentence(error: jsonschema.ValidationError) -> str:
     where = ".".join(map(str, error.path)) or "top level"
     if error.validator == "additionalProperties":
-        valid = ", ".join(error.schema.get("properties", {}))
+        schema = cast(Mapping[str, Any], error.schema)
+        valid = ", ".join(schema.get("properties", {}))
         return f"{where}: {error.message}; valid keys: {valid}"
     if error.validator == "oneOf":
-        return f"{where}: {error.instance!r} must be a number above 0, or a list of them, one a joint"
+        return f"{where}: {error.instance!r} must be a number above 0, or a list, one a joint"
     return f"{where}: {error.message}"
 
 
