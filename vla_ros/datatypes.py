@@ -96,7 +96,7 @@ class ActionChunk:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ActionPrefix:
-    """Actions of the running chunk that will be executed while the policy computes, shape (d, A)."""
+    """Actions of the running chunk that will run while the policy computes, shape (d, A)."""
 
     actions: FloatArray
 
