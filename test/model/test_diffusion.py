@@ -1,0 +1,76 @@
+"""The sampler on distributions that are known, and the decoder on one it must learn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from vla_ros.model.decoders import DiffusionActionDecoder, cosine_alpha_bar, ddim_sample
+
+ALPHA_BAR = cosine_alpha_bar(100)
+
+
+def sample_normal(mean: float, std: float, sample_steps: int) -> Tensor:
+    """Sample with the best noise predictor there is for a normal distribution."""
+
+    def exact_noise(x: Tensor, level: int) -> Tensor:
+        alpha = ALPHA_BAR[level]
+        return (1 - alpha).sqrt() * (x - alpha.sqrt() * mean) / (alpha * std**2 + 1 - alpha)
+
+    start = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
+    return ddim_sample(exact_noise, start, ALPHA_BAR, sample_steps)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(1.5, 0.4), (-0.7, 1.0), (0.0, 0.1)])
+def test_sampling_at_every_level_gives_the_distribution(mean: float, std: float) -> None:
+    samples = sample_normal(mean, std, sample_steps=100)
+    assert samples.mean().item() == pytest.approx(mean, abs=0.02)
+    assert samples.std().item() == pytest.approx(std, rel=0.1)
+
+
+def test_ten_steps_keep_the_mean_and_lose_some_spread() -> None:
+    samples = sample_normal(1.5, 0.4, sample_steps=10)
+    assert samples.mean().item() == pytest.approx(1.5, abs=0.02)
+    assert 0.3 < samples.std().item() <= 0.4
+
+
+def test_the_noise_levels_reach_from_clean_to_noise() -> None:
+    assert (ALPHA_BAR.diff() < 0).all()
+    assert ALPHA_BAR[0] > 0.99
+    assert ALPHA_BAR[-1] < 0.01
+
+
+def test_learns_two_ways_of_doing_it() -> None:
+    """Half of the chunks are all +1, half all -1; their mean, 0, is never right."""
+    torch.manual_seed(0)
+    decoder = DiffusionActionDecoder(condition_dim=1, action_dim=2, horizon=3, hidden=128)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=2e-3)
+    generator = torch.Generator().manual_seed(0)
+    condition = torch.zeros(256, 1)
+    for _ in range(400):
+        sign = torch.randint(2, (256, 1, 1), generator=generator) * 2.0 - 1
+        loss = decoder.loss(condition, sign.expand(-1, 3, 2), generator=generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        samples = decoder(torch.zeros(1, 1), num_samples=200)
+    right = (samples.abs() - 1).abs().amax(dim=(1, 2)) < 0.5
+    agree = samples.sign().mean(dim=(1, 2)).abs() == 1
+    assert (right & agree).float().mean() > 0.85
+    assert 0.3 < (samples[:, 0, 0] > 0).float().mean() < 0.7
+
+
+def test_samples_of_a_row_lie_together_and_differ() -> None:
+    torch.manual_seed(0)
+    decoder = DiffusionActionDecoder(condition_dim=4, action_dim=2, horizon=3, hidden=16)
+    samples = decoder(torch.randn(2, 4), num_samples=3)
+    assert samples.shape == (6, 3, 2)
+    assert not torch.allclose(samples[0], samples[1])
+
+
+def test_masked_steps_do_not_count() -> None:
+    decoder = DiffusionActionDecoder(condition_dim=4, action_dim=2, horizon=3, hidden=16)
+    condition, valid = torch.randn(2, 4), torch.zeros(2, 3, dtype=torch.bool)
+    assert decoder.loss(condition, torch.randn(2, 3, 2), valid).item() == 0
