@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -74,16 +75,18 @@ class Policy:
 
 
 class HangingPolicy(Policy):
-    """Plans only after `let_go` is set; `entered` tells that it has begun."""
+    """Plans only after `let_go` is set; `entered` and `left` tell where it is."""
 
     def __init__(self, spec):
         super().__init__(spec)
-        self.entered, self.let_go = threading.Event(), threading.Event()
+        self.entered, self.let_go, self.left = (threading.Event() for _ in range(3))
 
     def infer(self, observation, prefix=None):
         self.entered.set()
         assert self.let_go.wait(30)
-        return super().infer(observation)
+        chunk = super().infer(observation)
+        self.left.set()
+        return chunk
 
 
 class Rig:
@@ -124,6 +127,14 @@ class Rig:
 
     def run(self, seconds):
         return [self.tick() for _ in range(round(seconds / self.robot.tick_s))]
+
+    def until(self, status, seconds=3.0, pause_s=0.0):
+        """Tick until `status`; the tick that has it. `pause_s` of real time leaves a thread room."""
+        for _ in range(round(seconds / self.robot.tick_s)):
+            if (tick := self.tick()).status is status:
+                return tick
+            time.sleep(pause_s)
+        raise AssertionError(f"no {status} within {seconds} s, but {tick.status}: {tick.reason}")
 
     def start(self, text="pick the red block", seconds=0.5):
         self.loop.set_instruction(text)
