@@ -1,0 +1,149 @@
+"""The policy as the control loop sees it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vla_ros.datatypes import Frame, Observation
+from vla_ros.errors import CheckpointError, ImageError, InstructionError, ParameterError, StateError
+from vla_ros.image import resize
+from vla_ros.model.vision import to_input
+from vla_ros.model.vla import VLAModel
+from vla_ros.policy.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    read_weights,
+    write_checkpoint,
+)
+from vla_ros.policy.features import state_features
+from vla_ros.policy.vla_policy import VLAPolicy
+from vla_ros.policy_protocol import Policy
+
+
+@pytest.fixture
+def policy(folder: Path) -> VLAPolicy:
+    return VLAPolicy.load(folder, device="cpu")
+
+
+def with_joint(observation: Observation, joint: int, offset_rad: float) -> Observation:
+    position = observation.state.position_rad.copy()
+    position[joint] += offset_rad
+    return replace(observation, state=replace(observation.state, position_rad=position))
+
+
+def test_a_chunk_carries_the_observations_time_and_epoch(
+    policy: Policy, observation: Observation
+) -> None:
+    chunk = policy.infer(observation)
+    assert chunk.actions.shape == (4, 8)
+    assert (chunk.start_s, chunk.step_s, chunk.epoch) == (10.0, 0.05, 4)
+    np.testing.assert_allclose(chunk.due_s(), [10.05, 10.1, 10.15, 10.2])
+    assert chunk.inference_s > 0
+
+
+def test_the_chunk_is_the_models_in_absolute_targets(
+    folder: Path, policy: VLAPolicy, observation: Observation
+) -> None:
+    """Every step from pixels to targets done again here by hand."""
+    checkpoint, weights = read_checkpoint(folder), read_weights(folder)
+    model = VLAModel(checkpoint.model).eval()
+    model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    pictures = [
+        resize(observation.frames[n].pixels, 32, 32, "letterbox") for n in ("front", "wrist")
+    ]
+    state = np.append(observation.state.position_rad, observation.state.gripper_open)
+    features = checkpoint.normalizer.normalize_features(state_features(checkpoint.chain, state))
+    tokens = torch.from_numpy(checkpoint.tokenizer.encode(observation.instruction))[None]
+    with torch.no_grad():
+        chunk = model(
+            to_input(torch.from_numpy(np.stack(pictures)))[None],
+            tokens,
+            torch.from_numpy(features)[None],
+        )[0].numpy()
+    deviation, mean = checkpoint.normalizer.delta_std, checkpoint.normalizer.delta_mean
+    joints = state[:7] + chunk[:, :7] * deviation + mean
+    actions = policy.infer(observation).actions
+    np.testing.assert_allclose(actions[:, :7], joints, atol=1e-5)
+    np.testing.assert_allclose(actions[:, 7], np.clip((chunk[:, 7] + 1) / 2, 0, 1), atol=1e-5)
+
+
+def test_the_same_observation_gives_the_same_chunk(
+    folder: Path, policy: VLAPolicy, observation: Observation
+) -> None:
+    first = policy.infer(observation).actions
+    policy.infer(replace(observation, instruction="open the drawer"))
+    policy.reset()
+    np.testing.assert_array_equal(policy.infer(observation).actions, first)
+    again = VLAPolicy.load(folder, device="cpu")
+    np.testing.assert_array_equal(again.infer(observation).actions, first)
+
+
+def test_everything_observed_matters(policy: VLAPolicy, observation: Observation) -> None:
+    changes = [
+        replace(observation, instruction="open the drawer"),
+        with_joint(observation, 0, 0.1),
+        replace(observation, state=replace(observation.state, gripper_open=0.9)),
+    ]
+    for name, frame in observation.frames.items():
+        other = Frame(pixels=255 - frame.pixels, stamp_s=frame.stamp_s)
+        changes.append(replace(observation, frames={**observation.frames, name: other}))
+    before = policy.infer(observation).actions
+    for changed in changes:
+        assert np.abs(policy.infer(changed).actions - before).max() > 1e-5
+
+
+def test_the_gripper_stays_in_range_whatever_is_seen(
+    policy: VLAPolicy, observation: Observation
+) -> None:
+    for joint in range(7):
+        gripper = policy.infer(with_joint(observation, joint, 2.0)).actions[:, 7]
+        assert ((gripper >= 0) & (gripper <= 1)).all()
+
+
+def test_a_missing_camera_is_named(policy: VLAPolicy, observation: Observation) -> None:
+    frames = {"front": observation.frames["front"]}
+    with pytest.raises(ImageError, match="no frame of camera wrist .*; it has: front"):
+        policy.infer(replace(observation, frames=frames))
+
+
+def test_a_state_without_gripper_is_refused(policy: VLAPolicy, observation: Observation) -> None:
+    state = replace(observation.state, gripper_open=None)
+    with pytest.raises(StateError, match="7 joints and no gripper; the checkpoint needs: panda"):
+        policy.infer(replace(observation, state=state))
+
+
+def test_an_instruction_that_is_too_long_is_refused(
+    policy: VLAPolicy, observation: Observation
+) -> None:
+    with pytest.raises(InstructionError, match="has 40 words, this policy takes at most 15"):
+        policy.infer(replace(observation, instruction="red " * 40))
+
+
+def test_many_instructions_do_not_fill_the_memory(
+    policy: VLAPolicy, observation: Observation
+) -> None:
+    first = policy.infer(observation).actions
+    for number in range(200):
+        policy.infer(replace(observation, instruction=f"push {number}"))
+    assert len(policy._texts) <= 64
+    np.testing.assert_array_equal(policy.infer(observation).actions, first)
+
+
+def test_weights_of_another_model_are_refused(
+    checkpoint: Checkpoint, folder: Path, tmp_path: Path
+) -> None:
+    weights = dict(read_weights(folder))
+    weights.pop("norm.weight")
+    write_checkpoint(tmp_path / "other", checkpoint, weights)
+    with pytest.raises(CheckpointError, match=r"not those of the model .*(?s:.)*norm.weight"):
+        VLAPolicy.load(tmp_path / "other", device="cpu")
+
+
+def test_an_unknown_device_lists_the_known(folder: Path) -> None:
+    with pytest.raises(ParameterError, match="'tpu' is unknown; valid: auto, cpu, cuda"):
+        VLAPolicy.load(folder, device="tpu")
