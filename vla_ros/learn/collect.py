@@ -56,8 +56,25 @@ def run(arguments: argparse.Namespace) -> int:
     """Collect, going on where an interrupted collection stopped."""
     path = arguments.robot or share_path("config/panda.yaml")
     robot = load_robot(path)
-    writer = DatasetWriter(
-        arguments.out,
+    with _open_writer(arguments.out, robot) as writer:
+        jobs = [job for job in plan(arguments.episodes, arguments.seed) if job not in writer.seeds]
+        failed = 0
+        bar = tqdm(total=len(jobs), unit="episode", desc="collect", mininterval=5)
+        for episode in _record_all(jobs, path, arguments.jobs):
+            bar.update()
+            if episode is None:
+                failed += 1
+            else:
+                writer.add(episode)
+        bar.close()
+    added = len(jobs) - failed
+    print(f"{added} episodes added to {arguments.out}; {failed} failed and were left out")
+    return 0
+
+
+def _open_writer(out: Path, robot: RobotConfig) -> DatasetWriter:
+    return DatasetWriter(
+        out,
         robot=robot.robot,
         fps=round(1 / STEP_S),
         cameras=CAMERAS,
@@ -66,21 +83,6 @@ def run(arguments: argparse.Namespace) -> int:
         state_names=robot.action_names,
         action_names=robot.action_names,
     )
-    jobs = [job for job in plan(arguments.episodes, arguments.seed) if job not in writer.seeds]
-    failed = 0
-    bar = tqdm(total=len(jobs), unit="episode", desc="collect", mininterval=5)
-    for episode in _record_all(jobs, path, arguments.jobs):
-        bar.update()
-        if episode is None:
-            failed += 1
-        else:
-            writer.add(episode)
-    bar.close()
-    writer.close()
-    print(
-        f"{len(jobs) - failed} episodes added to {arguments.out}; {failed} failed and were left out"
-    )
-    return 0
 
 
 def plan(episodes: int, first_seed: int) -> list[tuple[str, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import mink
 import mujoco
 import numpy as np
@@ -25,7 +27,7 @@ class Expert:
     def __init__(self, world: TabletopSim) -> None:
         """Args: world: The simulation it acts in."""
         self._world = world
-        model = _arm_only()
+        model = _arm_model()
         self._configuration = mink.Configuration(model)
         self._joints = [int(model.joint(name).qposadr[0]) for name in ARM_JOINTS]
         self._dofs = [int(model.joint(name).dofadr[0]) for name in ARM_JOINTS]
@@ -93,6 +95,7 @@ def _within_reach(move: Move, tip_m: FloatArray, yaw_rad: float) -> tuple[FloatA
     return goal_m, yaw_rad + turn
 
 
-def _arm_only() -> mujoco.MjModel:
+@cache
+def _arm_model() -> mujoco.MjModel:
     """The arm without the table: a small model makes inverse kinematics quick."""
     return mujoco.MjModel.from_xml_string(urdf_for_mujoco())

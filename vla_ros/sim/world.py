@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
 from vla_ros.datatypes import FloatArray, ImageArray, RobotState
 from vla_ros.errors import SceneError
@@ -150,7 +149,7 @@ class TabletopSim:
 
     def reward(self) -> float:
         """Reward since the last call: change of progress, plus 1 at the moment of success."""
-        progress = goal.progress(self.request, self.facts())
+        progress = goal.progress(self.request, self._facts)
         bonus = float(self.success and not self._rewarded)
         self._rewarded = self._rewarded or self.success
         change, self._progress = progress - self._progress, progress
@@ -186,20 +185,23 @@ class TabletopSim:
 
     def touched_blocks(self) -> set[str]:
         """Colours of the blocks that the hand or a finger touches now."""
-        bodies = self._contact_bodies()
-        hands, blocks = np.isin(bodies, self._hand_bodies), np.isin(bodies, self._block_bodies)
-        touched = bodies[blocks & hands[:, ::-1]]
-        return {self.layout.colors[self._block_bodies.index(body)] for body in touched}
+        return {
+            self.layout.colors[self._block_bodies.index(block)]
+            for block, hand in self._contacts()
+            if block in self._block_bodies and hand in self._hand_bodies
+        }
 
     def is_gripping(self, color: str) -> bool:
         """Whether both fingers touch the block."""
-        bodies = self._contact_bodies()
-        block = bodies == self._block_bodies[self.layout.colors.index(color)]
-        return len(set(bodies[block[:, ::-1]]) & set(self._finger_bodies)) == 2
+        body = self._block_bodies[self.layout.colors.index(color)]
+        fingers = {finger for block, finger in self._contacts() if block == body}
+        return fingers.issuperset(self._finger_bodies)
 
-    def _contact_bodies(self) -> NDArray[np.int32]:
-        """Bodies of each pair of shapes in contact, shape (contacts, 2)."""
-        return np.asarray(self.model.geom_bodyid[self.data.contact.geom])
+    def _contacts(self) -> list[tuple[int, int]]:
+        """Bodies in contact, each pair in both orders."""
+        # Plain lists: a handful of contacts is looked at every tick, and numpy's overhead counts.
+        pairs = self.model.geom_bodyid[self.data.contact.geom].tolist()
+        return [pair for a, b in pairs for pair in ((a, b), (b, a))]
 
     def render(self, camera: str) -> ImageArray:
         """Picture of `front` or `wrist`, uint8 (render_px, render_px, 3) RGB."""
@@ -222,7 +224,7 @@ class TabletopSim:
             renderer.close()
         self._renderers.clear()
 
-    def facts(self) -> goal.Facts:
+    def _look(self) -> goal.Facts:
         """What the goals look at, now."""
         color = self.episode.color
         index = self.layout.colors.index(color) if color else 0
@@ -272,11 +274,12 @@ class TabletopSim:
         self._drawer_start_m = self.drawer_m
         color = self.episode.color
         self._block_start_m = self.block_m(color) if color else np.zeros(3)
-        self._progress = goal.progress(self.request, self.facts())
+        self._facts = self._look()
+        self._progress = goal.progress(self.request, self._facts)
 
     def _score(self) -> None:
-        facts = self.facts()
-        self._lifted |= bool(facts.block_m[2] - facts.block_half_m > 0.02)
+        facts = self._facts = self._look()
+        self._lifted = self._lifted or bool(facts.block_m[2] - facts.block_half_m > 0.02)
         passed_s, self._last_score_s = self.time_s - self._last_score_s, self.time_s
         reached = goal.is_reached(self.request, facts)
         self._held_s = self._held_s + passed_s if reached else 0.0
