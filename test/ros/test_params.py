@@ -77,6 +77,9 @@ def test_changes_are_refused_with_the_reason_while_there_is_one(make_node):
     (result,) = node.set_parameters([Parameter("device", value="cpu")])
     assert not result.successful
     assert result.reason == "device: the node is active"
+    (result,) = node.set_parameters([Parameter("use_sim_time", value=True)])
+    assert not result.successful
+    assert not node.get_clock().ros_time_is_active
     reason[0] = ""
     (result,) = node.set_parameters([Parameter("device", value="cpu")])
     assert result.successful

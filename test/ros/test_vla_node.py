@@ -115,6 +115,25 @@ def test_deactivation_comes_to_rest_and_is_silent_afterwards(bench: Bench):
     bench.until(lambda: bench.client.arm, "commands after the second activation")
 
 
+def test_deactivation_answers_while_the_policy_hangs(bench: Bench):
+    released = threading.Event()
+
+    def act(observation):
+        if observation.instruction == "hang":
+            released.wait(60)
+        return sway(observation)
+
+    bench.start(act)
+    bench.run()
+    bench.client.say("hang")
+    bench.until_status("hold_for_policy")
+    started_s = time.monotonic()
+    assert bench.change(DEACTIVATE)
+    assert time.monotonic() - started_s < 1.0
+    assert bench.change(CLEANUP)
+    released.set()
+
+
 def test_stop_holds_until_reset(bench: Bench):
     bench.start()
     bench.run()

@@ -53,7 +53,7 @@ class Ticker:
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._is_closed = False
         self._worst_late_s = 0.0
-        self._ros_s = self.ros_now_s()
+        self._ros_s = self._ros_now_s()
         self._ticked_s = time.monotonic()
         self._ros_timer: Timer | None = None
         self._stall_timer: Timer | None = None
@@ -61,12 +61,10 @@ class Ticker:
         watch_s = min(_WATCH_PERIOD_S, clock_timeout_s / 2)
         self._watch_timer = self._create(watch_s, self._on_watch, self._steady)
 
-    def ros_now_s(self) -> float:
-        """ROS time now."""
-        return float(self._node.get_clock().now().nanoseconds * 1e-9)
-
-    def latest_now_s(self) -> float:
-        """Time of the loop now, for steps outside the timers; never before the last tick's."""
+    def now_s(self) -> float:
+        """Time of the loop now, for what happens between two ticks."""
+        if self._stall_timer is None:
+            return self._ros_now_s()
         return self._ros_s + time.monotonic() - self._ticked_s
 
     def take_worst_late_s(self) -> float:
@@ -79,6 +77,9 @@ class Ticker:
         self._is_closed = True
         for timer in (self._ros_timer, self._stall_timer, self._watch_timer):
             self._remove(timer)
+
+    def _ros_now_s(self) -> float:
+        return float(self._node.get_clock().now().nanoseconds * 1e-9)
 
     def _create(self, period_s: float, callback: Callable[[], None], clock: Clock) -> Timer:
         wrapped = guarded(self._node.get_logger(), callback)
@@ -100,7 +101,7 @@ class Ticker:
             self._node.get_logger().info("the clock runs again")
             self._remove(self._stall_timer)
             self._stall_timer = None
-        now_s, ticked_s = self.ros_now_s(), time.monotonic()
+        now_s, ticked_s = self._ros_now_s(), time.monotonic()
         self._worst_late_s = max(self._worst_late_s, ticked_s - self._ticked_s - self._period_s)
         self._ros_s, self._ticked_s = now_s, ticked_s
         self._tick(TickTime(now_s=now_s))
@@ -110,7 +111,7 @@ class Ticker:
         silent_s = time.monotonic() - self._ticked_s
         if self._is_closed or silent_s < self._clock_timeout_s:
             return
-        if self.ros_now_s() < self._ros_s:
+        if self._ros_now_s() < self._ros_s:
             # The system's clock was set back: its timer would sleep until the old time is reached.
             self._start_ros_timer()
         if self._stall_timer is None:

@@ -1,5 +1,13 @@
 """The node: a ROS 2 lifecycle around `ControlLoop`.
 
+Cameras, joint states, the instruction and the command topics are those of the robot file. Beside
+them, under the node's name:
+
+- topic `~/status` (diagnostic_msgs/DiagnosticStatus): every tick while active; `message` is the
+  reason, the values are the status by name, epoch, ages, times and counters.
+- topic `/diagnostics` (diagnostic_msgs/DiagnosticArray): once a second, in every state.
+- services `~/stop` (hold until reset) and `~/reset` (clear a fault or stop): std_srvs/Trigger.
+
 Every callback is small and caught at its edge, because rclpy ends the executor on an exception and
 swallows those of lifecycle transitions. The policy computes in a thread of its own.
 """
@@ -134,7 +142,7 @@ class VlaNode(LifecycleNode):
         super().on_activate(state)
         parameters = session.parameters
         self._ticker = Ticker(self, session.robot.tick_s, parameters.clock_timeout_s, self._on_tick)
-        session.activate(self._ticker.ros_now_s())
+        session.activate(self._ticker.now_s())
         self.get_logger().info("active")
 
     def _deactivate(self, state: LifecycleState) -> None:
@@ -143,8 +151,9 @@ class VlaNode(LifecycleNode):
             return
         session = self._configured()
         try:
+            now_s = ticker.now_s()
             ticker.close()
-            if not session.come_to_rest(ticker.latest_now_s()):
+            if not session.come_to_rest(now_s):
                 self.get_logger().error("still moving when the time to come to rest was over")
             session.sink.flush(_FLUSH_S)
         finally:
@@ -211,7 +220,7 @@ class VlaNode(LifecycleNode):
         ]
         if ticker is None or session.last is None:
             return [status.idle_status(name, "inactive"), *reports]
-        when = TickTime(now_s=ticker.latest_now_s())
+        when = TickTime(now_s=ticker.now_s())
         late_s, step_s = ticker.take_worst_late_s(), session.take_worst_step_s()
         return [
             status.tick_status(name, session, session.last, when),
@@ -223,9 +232,7 @@ class VlaNode(LifecycleNode):
         return self._when_active(response, lambda s, t: s.stop(), "holding until reset")
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._when_active(
-            response, lambda s, t: s.reset(t.latest_now_s()), "a new epoch has begun"
-        )
+        return self._when_active(response, lambda s, t: s.reset(t.now_s()), "a new epoch has begun")
 
     def _when_active(
         self, response: Trigger.Response, act: Callable[[Session, Ticker], None], done: str
