@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from ros_bench import Bench, velocities
 
+from vla_ros.ros.sim_messages import trajectory_from_msg
+from vla_ros.sim.trajectory_controller import ControllerParameters, TrajectoryController
+
 HERE = Path(__file__).parent
 
 
@@ -71,6 +74,34 @@ def test_signals_bring_the_arm_to_rest_and_end_with_0(bench: Bench, start_proces
     assert elapsed_s < 2.0
     assert "Traceback" not in log
     bench.until(lambda: not velocities(bench.client)[-1].any(), "the last hold")
+
+
+def test_after_kill_9_a_driver_with_a_timeout_stops_the_arm(bench: Bench, start_process):
+    process = start_process()
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("sway")
+    bench.until(
+        lambda: bench.client.arm and np.abs(velocities(bench.client)[-1]).max() > 0.1, "motion"
+    )
+    process.kill()
+    process.wait()
+    heard = list(bench.client.arm)
+    start = np.array([0.3, -0.2, 0.1])
+    parameters = ControllerParameters(
+        joints=("shoulder", "elbow", "wrist"),
+        interpolate_from_desired_state=True,
+        allow_nonzero_velocity_at_trajectory_end=True,
+        cmd_timeout=0.2,
+    )
+    driver = TrajectoryController(parameters, start, now_s=0.0)
+    position = start
+    for tick in range(len(heard) + 50):
+        if tick < len(heard):
+            assert driver.accept(trajectory_from_msg(heard[tick]), 0.01 * tick) is None
+        position = driver.update(0.01 * tick, position, np.zeros(3)).position
+    assert driver.is_holding
+    assert np.abs(position - heard[-1].points[0].positions).max() < 1.5 * 0.02
 
 
 def test_a_policy_that_hangs_does_not_keep_the_process(bench: Bench, start_process):
