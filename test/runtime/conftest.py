@@ -129,7 +129,7 @@ class Rig:
         return [self.tick() for _ in range(round(seconds / self.robot.tick_s))]
 
     def until(self, status, seconds=3.0, pause_s=0.0):
-        """Tick until `status`; the tick that has it. `pause_s` of real time leaves a thread room."""
+        """Tick until `status`; the tick that has it. `pause_s` is real time, left to a thread."""
         for _ in range(round(seconds / self.robot.tick_s)):
             if (tick := self.tick()).status is status:
                 return tick

@@ -225,11 +225,12 @@ def test_a_chunk_planned_before_a_hold_is_not_played_after_it(make_rig, policy):
     assert tick.counters.dropped_chunks == 1
 
 
-def test_a_clock_that_jumps_back_holds_until_fresh_data(rig, policy, motion_within):
+@pytest.mark.parametrize("back_s", [0.1, 50.0])
+def test_a_clock_that_jumps_back_holds_until_fresh_data(rig, policy, motion_within, back_s):
     rig.start()
     epoch, seen = rig.tick().epoch, len(policy.seen)
     before = positions(rig.commands)
-    rig.now_s -= 50.0
+    rig.now_s -= back_s
     rig.state_stops, rig.cameras = True, set()
     ticks = rig.run(0.5)
     assert statuses(ticks) == [Status.HOLD_CLOCK_JUMP]
@@ -410,3 +411,14 @@ def test_a_reset_after_the_arm_was_put_elsewhere_starts_from_there(rig):
     count = len(rig.commands)
     rig.run(0.2)
     assert np.abs(rig.commands[count].position_rad - elsewhere).max() < 1e-3
+
+
+def test_a_reset_at_rest_starts_from_where_the_arm_was_pushed_to(rig):
+    rig.start()
+    rig.loop.stop()
+    rig.run(1.0)
+    pushed = rig.position_rad = rig.position_rad - 0.05
+    rig.loop.reset(rig.now_s)
+    count = len(rig.commands)
+    rig.run(0.2)
+    assert np.abs(rig.commands[count].position_rad - pushed).max() < 1e-3
