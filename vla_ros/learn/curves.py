@@ -45,7 +45,9 @@ def plot_metrics(path: Path, picture: Path) -> None:
             points = [(line["samples"], line[key]) for line in lines if line.get(key) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), label=label)
-        axes.set(title=title, xlabel="samples", yscale="log")
+        axes.set(title=title, xlabel="samples")
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.set_yscale("log")
+            axes.legend()
     figure.savefig(picture, dpi=110)

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,8 +77,29 @@ class Training:
         dataset, robot = Dataset.open(options.data), load_robot(options.robot_file)
         training = Training(options, out, dataset, robot)
         if resume:
-            training._restore(read_state(out / STATE_FILE))
+            training.resume()
         return training
+
+    def resume(self) -> None:
+        """Go on with the training in the folder.
+
+        Raises:
+            ParameterError: It has other options.
+            CheckpointError: Its state is missing or corrupt.
+        """
+        state = read_state(self._out / STATE_FILE)
+        before = json.loads(state["extra"]["options"])
+        now = json.loads(json.dumps(self.options.fingerprint(), default=str))
+        problems = [
+            f"{key} is {value}, the training in {self._out} has {before.get(key)}"
+            for key, value in now.items()
+            if value != before.get(key)
+        ]
+        if problems:
+            raise ParameterError("train --resume", problems)
+        self.learner.restore(state)
+        self._begin_s = time.monotonic() - state["extra"]["elapsed_s"]
+        self._recorded = (time.monotonic(), self.samples)
 
     @property
     def samples(self) -> int:
@@ -168,20 +188,6 @@ class Training:
         head = TargetDecoder(config.width, torch.from_numpy(mean_m), torch.from_numpy(std_m))
         networks = Networks(VLAModel(config), head).to(device)
         return Learner(networks, self.options.lr, self.options.target_weight, device)
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        before = json.loads(state["extra"]["options"])
-        now = json.loads(json.dumps(self.options.fingerprint(), default=str))
-        problems = [
-            f"{key} is {value}, the training in {self._out} has {before.get(key)}"
-            for key, value in now.items()
-            if value != before.get(key)
-        ]
-        if problems:
-            raise ParameterError("train --resume", problems)
-        self.learner.restore(state)
-        self._begin_s = time.monotonic() - state["extra"]["elapsed_s"]
-        self._recorded = (time.monotonic(), self.samples)
 
     def _judge(self, rows: IntArray) -> Errors | None:
         """Errors on `rows`, in parts that fit into memory; `None` when there are no rows."""

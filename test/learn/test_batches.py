@@ -1,0 +1,154 @@
+"""Which rows are drawn, and what the chunk after a row is."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vla_ros.learn.augment import (
+    SHIFT_PX,
+    color_transforms,
+    drop_words,
+    jitter_colors,
+    shift_pixels,
+)
+from vla_ros.learn.batches import Rows, balanced, split_episodes
+from vla_ros.learn.dataset import Dataset
+from vla_ros.learn.episode import EpisodeInfo
+from vla_ros.learn.learner import lr_scale
+from vla_ros.model.tokenizer import CLS, PAD, UNK, Tokenizer
+from vla_ros.robot_config import load_robot
+from vla_ros.share import share_path
+
+ROBOT = load_robot(share_path("config/panda.yaml"))
+
+
+def episode(start: int, stop: int, task: str) -> EpisodeInfo:
+    return EpisodeInfo(
+        instruction=f"do {task}",
+        task=task,
+        color="",
+        direction="",
+        place="",
+        seed=None,
+        start=start,
+        stop=stop,
+    )
+
+
+@pytest.fixture
+def rows() -> Rows:
+    """Two episodes of 6 and 4 rows; the action of row n is n hundredths in every joint."""
+    state = np.random.default_rng(0).normal(0, 0.1, (10, 8)).astype(np.float32)
+    number = np.arange(10, dtype=np.float32)[:, None] / 100
+    pixels = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    dataset = Dataset(
+        frames={"front": pixels},  # type: ignore[dict-item]
+        state=state,
+        action=np.repeat(number, 8, axis=1),
+        target_m=np.zeros((10, 3), np.float32),
+        episodes=(episode(0, 6, "push"), episode(6, 10, "pick")),
+        fps=20.0,
+        robot="panda",
+        state_names=ROBOT.action_names,
+        action_names=ROBOT.action_names,
+        statistics={},
+    )
+    tokenizer = Tokenizer.from_texts(["do push", "do pick"], 8)
+    return Rows(dataset, ("front",), ROBOT.chain, tokenizer, horizon=4)
+
+
+def test_a_chunk_is_what_follows_and_ends_with_its_episode(rows: Rows) -> None:
+    picked = np.array([0, 4, 5, 8])
+    normalizer = rows.fit_normalizer(np.arange(10))
+    batch = rows.batch(picked, normalizer)
+    state = np.zeros((4, 8)) + rows._state[picked]
+    actions = normalizer.denormalize_chunk(batch.chunk, state)
+    steps = [[0, 1, 2, 3], [4, 5, 5, 5], [5, 5, 5, 5], [8, 9, 9, 9]]
+    np.testing.assert_allclose(actions[..., 0], np.array(steps) / 100, atol=1e-6)
+    np.testing.assert_array_equal(batch.valid.sum(axis=1), [4, 2, 1, 2])
+    np.testing.assert_array_equal(batch.pixels[:, 0, 0, 0, 0], picked)
+    assert (batch.tokens[0] != batch.tokens[3]).any()
+
+
+def test_held_out_episodes_are_whole_and_apart() -> None:
+    episodes = [episode(10 * i, 10 * i + 10, "push") for i in range(100)]
+    train, held = split_episodes(episodes, 0.02, np.random.default_rng(0))
+    assert len(held) == 20
+    assert len({row // 10 for row in held}) == 2
+    assert sorted([*train, *held]) == list(range(1000))
+
+
+def test_one_episode_is_not_held_out() -> None:
+    train, held = split_episodes([episode(0, 5, "push")], 0.02, np.random.default_rng(0))
+    assert (len(train), len(held)) == (5, 0)
+
+
+def test_a_rare_task_is_drawn_as_often() -> None:
+    rows, task = np.arange(100, 1100), np.array([0] * 990 + [1] * 10)
+    drawn = balanced(rows, task, 4000, np.random.default_rng(0))
+    assert 0.45 < (drawn >= 1090).mean() < 0.55
+    assert set(drawn) <= set(rows)
+
+
+@given(st.integers(0, 10_000))
+def test_a_shift_moves_the_picture_by_a_few_pixels(seed: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (1, 20, 24, 3), dtype=np.uint8)
+    moved = shift_pixels(picture, np.random.default_rng(seed))
+    margin = ((0, 0), (SHIFT_PX, SHIFT_PX), (SHIFT_PX, SHIFT_PX), (0, 0))
+    padded = np.pad(picture, margin, mode="edge")
+    found = [
+        (top, left)
+        for top in range(2 * SHIFT_PX + 1)
+        for left in range(2 * SHIFT_PX + 1)
+        if (padded[:, top : top + 20, left : left + 24] == moved).all()
+    ]
+    assert len(found) == 1
+
+
+def test_colours_keep_their_names() -> None:
+    """Red, orange and yellow are 25 degrees and more apart; none moves half of that."""
+    pixels = np.array([[220, 40, 40], [230, 130, 30], [225, 210, 40], [130, 50, 180]], np.uint8)
+    hues = [colorsys.rgb_to_hsv(*(color / 255))[0] * 360 for color in pixels]
+    matrix, offset = color_transforms(500, torch.Generator().manual_seed(0))
+    changed = matrix @ torch.from_numpy(pixels.T / 127.5 - 1).float() + offset
+    changed = changed.clamp(-1, 1).transpose(1, 2).numpy() / 2 + 0.5
+    for row in changed:
+        for before, color in zip(hues, row, strict=True):
+            after = colorsys.rgb_to_hsv(*color)[0] * 360
+            assert abs((after - before + 180) % 360 - 180) < 12.5
+
+
+def test_jitter_changes_each_picture_its_own_way_and_stays_in_range() -> None:
+    pixels = torch.full((3, 2, 8, 8, 3), 128, dtype=torch.uint8)
+    images = jitter_colors(pixels, torch.Generator().manual_seed(0))
+    assert images.shape == (3, 2, 3, 8, 8)
+    assert images.abs().max() <= 1
+    means = images.mean(dim=(2, 3, 4)).flatten()
+    assert len(means.unique()) == 6
+    again = jitter_colors(pixels, torch.Generator().manual_seed(0))
+    assert torch.equal(images, again)
+
+
+def test_dropped_words_leave_the_rest_alone() -> None:
+    tokens = np.array([[CLS, 5, 6, 7, PAD]] * 2000)
+    dropped = drop_words(tokens, np.random.default_rng(0))
+    changed = dropped != tokens
+    assert (dropped[changed] == UNK).all()
+    assert not changed[:, [0, 4]].any()
+    assert 0.02 < changed[:, 1:4].mean() < 0.04
+
+
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    scales = [lr_scale(step / 1000, step, 100) for step in range(1001)]
+    peak = int(np.argmax(scales))
+    assert 90 < peak <= 100
+    assert (np.diff(scales[:peak]) > 0).all()
+    assert (np.diff(scales[peak:]) < 0).all()
+    assert scales[0] < 0.02
+    assert scales[-1] == pytest.approx(0)

@@ -1,0 +1,236 @@
+"""Training: the same seed, exact resuming, what is written, what is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vla_ros.errors import CheckpointError, DatasetError, ParameterError
+from vla_ros.learn.dataset import Dataset
+from vla_ros.learn.episode import EpisodeInfo
+from vla_ros.learn.train import Limits, train
+from vla_ros.learn.train_options import TrainOptions
+from vla_ros.learn.training import Training
+from vla_ros.policy.check import check_fits
+from vla_ros.policy.checkpoint import Weights, read_checkpoint
+from vla_ros.policy.vla_policy import VLAPolicy
+from vla_ros.robot_config import RobotConfig, load_robot
+from vla_ros.share import share_path
+
+ROBOT_FILE = share_path("config/panda.yaml")
+OPTIONS = TrainOptions(
+    data=Path("toy"), robot_file=ROBOT_FILE, preset="tiny", samples=80, batch=8, device="cpu"
+)
+NO_LIMIT = Limits(minutes=None, save_every_minutes=60)
+TASKS = ("pick_object", "open_drawer")
+LENGTH, EPISODES = 12, 10
+
+
+@pytest.fixture(scope="module")
+def robot() -> RobotConfig:
+    return load_robot(ROBOT_FILE)
+
+
+@pytest.fixture(scope="module")
+def dataset(robot: RobotConfig) -> Dataset:
+    """The bright half of each picture tells the action; every third episode is the rarer task."""
+    rng, rows = np.random.default_rng(0), LENGTH * EPISODES
+    right = np.repeat(np.arange(EPISODES) // 2 % 2, LENGTH)
+    pixels = np.full((rows, 32, 32, 3), 50, np.uint8)
+    pixels[right == 0, :, :16] = pixels[right == 1, :, 16:] = 200
+    state = rng.normal(0, 0.01, (rows, 8)).astype(np.float32)
+    action = np.repeat(0.1 * right[:, None], 8, axis=1).astype(np.float32)
+    action[:, 7] = right
+    target_m = np.stack([right, right, right], axis=1).astype(np.float32)
+    target_m[: LENGTH // 2] = np.nan
+    episodes = tuple(
+        EpisodeInfo(
+            instruction="open the drawer" if i % 3 == 0 else f"pick the {['red', 'blue'][i % 2]}",
+            task=TASKS[i % 3 == 0],
+            color="",
+            direction="",
+            place="",
+            seed=i,
+            start=i * LENGTH,
+            stop=(i + 1) * LENGTH,
+        )
+        for i in range(EPISODES)
+    )
+    return Dataset(
+        frames={"front": pixels, "wrist": 255 - pixels},  # type: ignore[dict-item]
+        state=state,
+        action=action,
+        target_m=target_m,
+        episodes=episodes,
+        fps=20.0,
+        robot="panda",
+        state_names=robot.action_names,
+        action_names=robot.action_names,
+        statistics={},
+    )
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def begin(dataset: Dataset, robot: RobotConfig, out: Path, **changes: object) -> Training:
+    out.mkdir(exist_ok=True)
+    return Training(replace(OPTIONS, **changes), out, dataset, robot)
+
+
+def assert_same(one: Weights, other: Weights) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+@pytest.mark.parametrize("head", ["mlp", "diffusion"])
+def test_the_same_seed_gives_the_same_weights(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path, head: str
+) -> None:
+    runs = [begin(dataset, robot, tmp_path, head=head) for _ in range(2)]
+    for run in runs:
+        torch.manual_seed(np.random.randint(1 << 30))
+        for _ in range(4):
+            run.step()
+    assert_same(runs[0].learner.weights(), runs[1].learner.weights())
+
+
+def test_another_seed_gives_other_weights(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    runs = [begin(dataset, robot, tmp_path, seed=seed) for seed in (0, 1)]
+    name = "norm.weight"
+    for run in runs:
+        run.step()
+    assert (runs[0].learner.weights()[name] != runs[1].learner.weights()[name]).any()
+
+
+@pytest.mark.parametrize("stop_after", [1, 7])
+def test_resuming_equals_never_stopping(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path, stop_after: int
+) -> None:
+    whole = begin(dataset, robot, tmp_path / "whole")
+    assert train(whole, NO_LIMIT) == 0
+    first = begin(dataset, robot, tmp_path / "parts")
+    for _ in range(stop_after):
+        first.step()
+    first.save(finished=False)
+    second = begin(dataset, robot, tmp_path / "parts")
+    second.resume()
+    assert second.samples == 8 * stop_after
+    assert train(second, NO_LIMIT) == 0
+    assert_same(whole.learner.weights(), second.learner.weights())
+    for name, value in whole.learner.networks.state_dict().items():
+        assert torch.equal(value, second.learner.networks.state_dict()[name]), name
+
+
+def test_learns_what_the_pictures_tell(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    training = begin(dataset, robot, tmp_path, samples=8 * 250, lr=3e-3)
+    first = training.validate()
+    train(training, NO_LIMIT)
+    last = training.validate()
+    assert last["validation_action"] < 0.6 * first["validation_action"]
+    assert last["validation_target_cm"] < 0.6 * first["validation_target_cm"]
+
+
+def test_what_is_written_is_a_policy_for_the_robot(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    training = begin(dataset, robot, tmp_path)
+    train(training, NO_LIMIT)
+    policy = VLAPolicy.load(tmp_path, device="cpu")
+    check_fits(policy.spec, robot)
+    assert policy.spec.step_s == 0.05
+    story = read_checkpoint(tmp_path).training
+    facts = {"data": "toy", "episodes": 10, "rows": 120, "samples_seen": 80, "finished": True}
+    assert {key: story[key] for key in facts} == facts
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["samples"] == 80
+    assert lines[-1]["loss"] > 0
+
+
+def test_the_exported_weights_are_the_averaged_ones(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    training = begin(dataset, robot, tmp_path)
+    train(training, NO_LIMIT)
+    raw = training.learner.networks.model.state_dict()["norm.weight"].numpy()
+    assert (training.learner.weights()["norm.weight"] != raw).any()
+
+
+def test_a_signal_stops_between_two_steps_and_saves(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    training = begin(dataset, robot, tmp_path, samples=10**9)
+    step = training.step
+
+    def step_then_interrupt(minutes: float | None = None) -> object:
+        if training.learner.step == 3:
+            signal.raise_signal(signal.SIGINT)
+        return step(minutes)
+
+    training.step = step_then_interrupt  # type: ignore[method-assign,assignment]
+    assert train(training, NO_LIMIT) == 130
+    assert not read_checkpoint(tmp_path).training["finished"]
+    again = begin(dataset, robot, tmp_path, samples=10**9)
+    again.resume()
+    assert again.learner.step == 4
+
+
+def test_minutes_end_a_training(dataset: Dataset, robot: RobotConfig, tmp_path: Path) -> None:
+    training = begin(dataset, robot, tmp_path, samples=10**9)
+    assert train(training, Limits(minutes=0.005, save_every_minutes=60)) == 0
+    assert 0 < training.samples < 10**6
+
+
+def test_other_options_are_not_resumed(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    begin(dataset, robot, tmp_path).save(finished=False)
+    with pytest.raises(ParameterError) as caught:
+        begin(dataset, robot, tmp_path, lr=1e-3, seed=4).resume()
+    assert "lr is 0.001, the training in" in str(caught.value)
+    assert "seed is 4, the training in" in str(caught.value)
+
+
+def test_a_corrupt_training_state_is_refused(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    begin(dataset, robot, tmp_path).save(finished=False)
+    path = tmp_path / "training_state.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="training_state.pt cannot be read"):
+        begin(dataset, robot, tmp_path).resume()
+
+
+def test_data_of_another_robot_is_refused(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match="recorded with robot 'ur5e', .* describes 'panda'"):
+        begin(replace(dataset, robot="ur5e"), robot, tmp_path)
+
+
+def test_data_with_other_joints_is_refused(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    names = robot.action_names[::-1]
+    with pytest.raises(DatasetError, match="dataset's actions are gripper, panda_joint7"):
+        begin(replace(dataset, action_names=names), robot, tmp_path)
+
+
+def test_wrong_options_are_told_at_once() -> None:
+    with pytest.raises(ParameterError) as caught:
+        replace(OPTIONS, samples=0, lr=-1.0, target_weight=-0.1)
+    assert len(caught.value.problems) == 3
