@@ -25,6 +25,7 @@ GROUND = frozenset(
         "image",
         "kinematics",
         "policy_protocol",
+        "robot_check",
         "robot_config",
         "share",
         "urdf",

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import jsonschema
 import numpy as np
 import yaml
 
 from vla_ros.datatypes import FloatArray
-from vla_ros.errors import RobotFileError, UrdfError
+from vla_ros.errors import RobotFileError
 from vla_ros.kinematics import KinematicChain
+from vla_ros.robot_check import find_problems
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 GRIPPER = "gripper"
-_SCHEMA = json.loads((Path(__file__).parent / "robot_schema.json").read_text())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,7 +121,7 @@ def load_robot(path: Path | str) -> RobotConfig:
     """
     path = Path(path)
     data = _read(path)
-    problems = _schema_problems(data)
+    problems = find_problems(data, path.parent)
     if problems:
         raise RobotFileError(f"robot file {path}", problems)
     return _build(path, data)
@@ -138,36 +136,9 @@ def _read(path: Path) -> Any:
         raise RobotFileError(f"robot file {path}", [f"is no valid YAML: {error}"]) from error
 
 
-def _schema_problems(data: Any) -> list[str]:
-    validator = jsonschema.Draft202012Validator(_SCHEMA)
-    errors = sorted(validator.iter_errors(data), key=lambda error: list(map(str, error.path)))
-    return [_sentence(error) for error in errors]
-
-
-def _sentence(error: jsonschema.ValidationError) -> str:
-    where = ".".join(map(str, error.path)) or "top level"
-    if error.validator == "additionalProperties":
-        schema = cast(Mapping[str, Any], error.schema)
-        valid = ", ".join(schema.get("properties", {}))
-        return f"{where}: {error.message}; valid keys: {valid}"
-    if error.validator == "oneOf":
-        return f"{where}: {error.instance!r} must be a number above 0, or a list, one a joint"
-    return f"{where}: {error.message}"
-
-
 def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
-    try:
-        urdf = read_joints(expand(path.parent / data["urdf"]))
-        chain = chain_to(urdf, data["tip_link"])
-    except UrdfError as error:
-        raise RobotFileError(f"robot file {path}", [f"urdf, tip_link: {error}"]) from error
-    problems = _problems_with_urdf(data, urdf)
-    if problems:
-        raise RobotFileError(f"robot file {path}", problems)
-    try:
-        kinematics = KinematicChain.from_joints(chain, data["joints"])
-    except UrdfError as error:
-        raise RobotFileError(f"robot file {path}", [f"joints, tip_link: {error}"]) from error
+    urdf = read_joints(expand(path.parent / data["urdf"]))
+    chain = chain_to(urdf, data["tip_link"])
     gripper_sink = data["actions"].get("gripper")
     return RobotConfig(
         path=path,
@@ -182,70 +153,8 @@ def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
         arm_sink=SinkConfig(**data["actions"]["arm"]),
         gripper_sink=SinkConfig(**gripper_sink) if gripper_sink else None,
         chunks=ChunkConfig(**data.get("chunks", {})),
-        chain=kinematics,
+        chain=KinematicChain.from_joints(chain, data["joints"]),
     )
-
-
-def _problems_with_urdf(data: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> list[str]:
-    """What the schema cannot see: names against the URDF, lengths, and pairs of keys."""
-    problems = [
-        problem
-        for index, name in enumerate(data["joints"])
-        for problem in _joint_problems(index, name, urdf)
-    ]
-    for key in ("acceleration_rad_s2", "jerk_rad_s3"):
-        value = data["limits"][key]
-        if isinstance(value, list) and len(value) != len(data["joints"]):
-            problems.append(
-                f"limits.{key}: has {len(value)} values for {len(data['joints'])} joints"
-            )
-    if ("gripper" in data) != ("gripper" in data["actions"]):
-        problems.append("gripper and actions.gripper: both or neither must be given")
-    if "gripper" in data:
-        problems += _gripper_problems(data["gripper"], urdf)
-    return problems
-
-
-def _joint_problems(index: int, name: str, urdf: Mapping[str, UrdfJoint]) -> list[str]:
-    where = f"joints.{index}"
-    joint = urdf.get(name)
-    if joint is None:
-        moving = ", ".join(j.name for j in urdf.values() if j.kind != "fixed")
-        return [f"{where}: joint {name!r} is not in the URDF; it has: {moving}"]
-    missing = [
-        key
-        for key, value in (
-            ("lower", joint.lower_rad),
-            ("upper", joint.upper_rad),
-            ("velocity", joint.velocity_rad_s),
-        )
-        if value is None
-    ]
-    if missing:
-        return [f"{where}: the URDF gives joint {name!r} no limit {', '.join(missing)}"]
-    if not joint.lower_rad < joint.upper_rad or not joint.velocity_rad_s > 0:  # type: ignore[operator]
-        return [
-            f"{where}: the URDF's limits of {name!r} are empty: lower {joint.lower_rad}, "
-            f"upper {joint.upper_rad}, velocity {joint.velocity_rad_s}"
-        ]
-    return []
-
-
-def _gripper_problems(gripper: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> list[str]:
-    problems = []
-    joint = urdf.get(gripper["joint"])
-    if joint is None:
-        problems.append(f"gripper.joint: {gripper['joint']!r} is not in the URDF")
-    if gripper["closed_m"] == gripper["open_m"]:
-        problems.append(f"gripper: closed_m and open_m are both {gripper['open_m']}")
-    if joint is not None and joint.lower_rad is not None and joint.upper_rad is not None:
-        for key in ("closed_m", "open_m"):
-            if not joint.lower_rad <= gripper[key] <= joint.upper_rad:
-                problems.append(
-                    f"gripper.{key}: {gripper[key]} is outside the URDF's limits "
-                    f"{joint.lower_rad} … {joint.upper_rad} m of {joint.name!r} (metres, not mm)"
-                )
-    return problems
 
 
 def _limits(data: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> JointLimits:

@@ -7,6 +7,7 @@ import pytest
 
 from vla_ros.robot_config import load_robot
 from vla_ros.share import share_path
+from vla_ros.sim.expert import Expert
 from vla_ros.sim.joint_trajectory import JointTrajectory, TrajectoryPoint
 from vla_ros.sim.simulated_robot import SimulatedRobot
 from vla_ros.sim.world import TabletopSim
@@ -67,3 +68,17 @@ def test_first_command_after_a_reset_starts_from_rest(robot):
     robot.arm.accept(point(start + 0.5, 1.0, robot.joint_names[:7]), 1000.0)
     position = run(robot, 0.05)[:7]
     assert 0 < np.abs(position - start).max() < 0.05
+
+
+def test_block_that_is_touched_first_is_reported_until_the_next_reset(robot):
+    expert, now_s = Expert(robot.world), 1000.0
+    assert robot.report()["first_touched"] == ""
+    while not robot.first_touched and now_s < 1015.0:
+        action = expert.act()
+        robot.arm.accept(point(action[:7], 0.1, robot.joint_names[:7]), now_s)
+        robot.hand.accept(point([0.04 * action[7]], 0.1, robot.joint_names[7:8]), now_s)
+        run(robot, 0.1, now_s)
+        now_s += 0.1
+    assert robot.report()["first_touched"] == robot.world.episode.color != ""
+    begin(robot, 4)
+    assert robot.report()["first_touched"] == ""

@@ -84,7 +84,14 @@ class ExpertPolicy:
         noise: Noise | None = None,
         rows: list[Row] | None = None,
     ) -> None:
-        """Args: noise: Disturbs what is executed. rows: Gets what was seen and wanted, undisturbed."""
+        """Put the expert behind the face.
+
+        Args:
+            robot: The robot file.
+            world: The simulation it acts in.
+            noise: Disturbs what is executed.
+            rows: Gets what was seen and wanted, undisturbed.
+        """
         self.spec = simulated_spec(robot, horizon=1)
         self._expert, self._world = Expert(world), world
         self.noise, self.rows = noise, rows

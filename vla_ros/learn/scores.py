@@ -24,7 +24,7 @@ class Scored:
 
 
 def wilson_interval(successes: int, episodes: int) -> tuple[float, float]:
-    """95 % interval of a success rate (Wilson, 1927), in [0, 1]; the whole range without episodes."""
+    """95 % interval of a success rate (Wilson, 1927); all of [0, 1] without episodes."""
     if episodes == 0:
         return 0.0, 1.0
     rate, square = successes / episodes, _Z95**2 / episodes

@@ -25,14 +25,20 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], FloatArray]):
     """
 
     def __init__(self, *, render_px: int = RENDER_PX, time_limit_s: float = 15.0) -> None:
-        """Args: render_px: Edge of the pictures. time_limit_s: After it, an episode is truncated."""
+        """Build the scene.
+
+        Args:
+            render_px: Edge of the pictures.
+            time_limit_s: Time after which an episode is truncated.
+        """
         self.world = TabletopSim(render_px)
         self.time_limit_s = time_limit_s
         picture = gymnasium.spaces.Box(0, 255, (render_px, render_px, 3), np.uint8)
         limits = self.world.model.jnt_range[self.world.model.joint("panda_joint1").id :][:7]
         low, high = np.append(limits[:, 0], 0.0), np.append(limits[:, 1], 1.0)
+        self._low, self._high = low, high
         self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float64)
-        spaces: dict[str, gymnasium.Space[Any]] = {name: picture for name in CAMERAS}
+        spaces: dict[str, gymnasium.Space[Any]] = dict.fromkeys(CAMERAS, picture)
         # A servo may overshoot its limit by a hair, so the state's bounds are wider.
         spaces["state"] = gymnasium.spaces.Box(low - 0.1, high + 0.1, dtype=np.float64)
         self.observation_space = gymnasium.spaces.Dict(spaces)
@@ -51,9 +57,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Move the targets to `action` over 50 ms."""
-        action = np.clip(
-            np.asarray(action, np.float64), self.action_space.low, self.action_space.high
-        )
+        action = np.clip(np.asarray(action, np.float64), self._low, self._high)
         if not np.isfinite(action).all():
             raise ValueError(f"action must be finite, got {action}")
         ticks = round(STEP_S / _TICK_S)
@@ -76,7 +80,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], FloatArray]):
     def _observe(self) -> dict[str, Any]:
         state = self.world.state()
         observation: dict[str, Any] = {name: self.world.render(name) for name in CAMERAS}
-        observation["state"] = np.append(state.position_rad, state.gripper_open)
+        observation["state"] = np.append(state.position_rad, self.world.gripper_open)
         return observation
 
     def _info(self) -> dict[str, Any]:

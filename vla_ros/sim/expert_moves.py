@@ -184,7 +184,7 @@ def _open(world: TabletopSim, tip_m: FloatArray) -> Move:
     if 0.008 < offset[0] < 0.058 and abs(offset[1]) < 0.035 and tip_m[2] < 0.058:
         pull = np.array([tip_m[0] - 0.05, handle[1], _HOOK_HEIGHT_M])
         return Move(tip_m=pull, yaw_rad=0.0, gripper_open=0.0, speed_m_s=0.18)
-    return _approach(handle[:2] + (_HANDLE_GAP_M, 0.0), tip_m, _HOOK_HEIGHT_M)
+    return _approach(handle[:2] + np.array([_HANDLE_GAP_M, 0.0]), tip_m, _HOOK_HEIGHT_M)
 
 
 def _close(world: TabletopSim, tip_m: FloatArray) -> Move:
@@ -196,7 +196,7 @@ def _close(world: TabletopSim, tip_m: FloatArray) -> Move:
     if -0.10 < offset[0] < -0.008 and abs(offset[1]) < 0.035 and tip_m[2] < 0.062:
         push = np.array([tip_m[0] + 0.05, handle[1], _HOOK_HEIGHT_M + 0.006])
         return Move(tip_m=push, yaw_rad=0.0, gripper_open=0.0, speed_m_s=0.18)
-    return _approach(handle[:2] - (0.045, 0.0), tip_m, _HOOK_HEIGHT_M + 0.006)
+    return _approach(handle[:2] - np.array([0.045, 0.0]), tip_m, _HOOK_HEIGHT_M + 0.006)
 
 
 def _approach(xy_m: FloatArray, tip_m: FloatArray, low_m: float) -> Move:

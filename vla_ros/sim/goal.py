@@ -29,27 +29,27 @@ class Facts:
         block_m: Centre of the named block, shape (3,); zeros without one.
         block_half_m: Half its edge.
         block_speed_m_s: Its speed.
-        block_start_m: Its centre at the start, shape (3,).
         goal_xy_m: Centre of the named mark or tray, shape (2,); zeros without one.
         touched: Whether the gripper touches the named block.
-        lifted: Whether the block was ever clear of the table.
         drawer_m: Opening of the drawer.
-        drawer_start_m: Its opening at the start.
     """
 
     block_m: FloatArray
     block_half_m: float
     block_speed_m_s: float
-    block_start_m: FloatArray
     goal_xy_m: FloatArray
     touched: bool
-    lifted: bool
     drawer_m: float
-    drawer_start_m: float
 
 
-def is_reached(request: Request, facts: Facts) -> bool:
-    """Whether the goal holds at this moment; success is `HOLD_S` of that without a break."""
+def is_reached(request: Request, facts: Facts, *, lifted: bool) -> bool:
+    """Whether the goal holds at this moment; success is `HOLD_S` of that without a break.
+
+    Args:
+        request: What is asked for.
+        facts: How things stand.
+        lifted: Whether the block was ever clear of the table, which no push may do.
+    """
     height = float(facts.block_m[2]) - facts.block_half_m
     match request.task:
         case "pick_object":
@@ -58,7 +58,7 @@ def is_reached(request: Request, facts: Facts) -> bool:
             radius = TRAY_RADIUS_M if request.place == "tray" else PLACE_RADIUS_M
             return _distance(facts) < radius and height < _RESTING_M and not facts.touched
         case "push_object":
-            rests = height < _RESTING_M and not facts.touched and not facts.lifted
+            rests = height < _RESTING_M and not facts.touched and not lifted
             return _distance(facts) < PUSH_RADIUS_M and rests
         case "open_drawer":
             return facts.drawer_m > OPEN_M
@@ -66,16 +66,15 @@ def is_reached(request: Request, facts: Facts) -> bool:
             return facts.drawer_m < SHUT_M
 
 
-def progress(request: Request, facts: Facts) -> float:
-    """How far the task has come, in [0, 1]; the reward is its change, plus 1 on success."""
+def progress(request: Request, facts: Facts, start: Facts) -> float:
+    """How far the task has come since `start`, in [0, 1]."""
     match request.task:
         case "pick_object":
             value = (float(facts.block_m[2]) - facts.block_half_m) / LIFT_M
         case "place_object" | "push_object":
-            start = float(np.linalg.norm(facts.block_start_m[:2] - facts.goal_xy_m))
-            value = 1 - _distance(facts) / max(start, 1e-6)
+            value = 1 - _distance(facts) / max(_distance(start), 1e-6)
         case "open_drawer":
-            value = (facts.drawer_m - facts.drawer_start_m) / (OPEN_M - facts.drawer_start_m)
+            value = (facts.drawer_m - start.drawer_m) / max(OPEN_M - start.drawer_m, 1e-6)
         case _:
             value = 1 - (facts.drawer_m - SHUT_M) / (DRAWER_TRAVEL_M - SHUT_M)
     return float(np.clip(value, 0.0, 1.0))

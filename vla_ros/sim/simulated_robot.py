@@ -29,6 +29,7 @@ class SimulatedRobot:
         episode_count: Resets so far.
         reward: Reward since the last reset.
         success_s: Simulated time of the episode's success; `None` before it.
+        first_touched: Colour of the block that the hand touched first; empty before it.
     """
 
     joint_names = (*ARM_JOINTS, *FINGER_JOINTS)
@@ -60,6 +61,7 @@ class SimulatedRobot:
         self.episode_count = 0
         self.reward = 0.0
         self.success_s: float | None = None
+        self.first_touched = ""
 
     def reset(
         self, *, seed: int, task: str, combinations: str, wordings: str, now_s: float
@@ -91,6 +93,7 @@ class SimulatedRobot:
         self.world.advance(TIMESTEP_S)
         if self.success_s is None and self.world.success:
             self.success_s = self.world.time_s
+        self.first_touched = self.first_touched or min(self.world.touched_blocks(), default="")
 
     def joints(self) -> tuple[FloatArray, FloatArray]:
         """Measured positions and velocities, each of shape (9,), in the order of `joint_names`."""
@@ -107,6 +110,7 @@ class SimulatedRobot:
             "success": self.world.success,
             "success_s": None if self.success_s is None else round(self.success_s, 3),
             "reward": round(self.reward, 4),
+            "first_touched": self.first_touched,
             "arm": _counts(self.arm),
             "hand": _counts(self.hand),
         }
@@ -117,6 +121,7 @@ class SimulatedRobot:
         self.episode_count += 1
         self.reward = 0.0
         self.success_s = None
+        self.first_touched = ""
 
 
 def check_robot_fits(robot: RobotConfig) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from vla_ros.datatypes import FloatArray, ImageArray, RobotState
 from vla_ros.errors import SceneError
-from vla_ros.sim import goal
 from vla_ros.sim.appearance import apply_appearance
+from vla_ros.sim.goal import Facts
 from vla_ros.sim.layout import BLOCKS, Layout, draw_layout
 from vla_ros.sim.scene import (
     ARM_JOINTS,
@@ -20,6 +20,7 @@ from vla_ros.sim.scene import (
     TIMESTEP_S,
     build_model,
 )
+from vla_ros.sim.score import Score
 from vla_ros.sim.tasks import (
     HELDOUT_TEMPLATES,
     TASKS,
@@ -96,14 +97,14 @@ class TabletopSim:
         apply_appearance(self.model, rng, self.layout, self._rest)
         self._settle()
         self.episode = _episode(seed, self.layout.request, rng, wordings, instruction)
-        self._begin()
+        self._score = Score(self.request, self._look(), self.time_s)
         return self.episode
 
     def set_request(self, request: Request, instruction: str) -> None:
         """Ask for something else in the running scene; success is judged by the new request."""
         check_task(request.task)
         self.episode = Episode(seed=self.episode.seed, instruction=instruction, **vars(request))
-        self._begin()
+        self._score = Score(self.request, self._look(), self.time_s)
 
     @property
     def request(self) -> Request:
@@ -126,34 +127,35 @@ class TabletopSim:
         """Simulate `duration_s`, a multiple of the 5 ms physics step, and keep score."""
         steps = round(duration_s / TIMESTEP_S)
         mujoco.mj_step(self.model, self.data, steps)
-        self._score()
+        self._score.update(self._look(), self.time_s)
 
     def state(self) -> RobotState:
         """Measured state of the arm; its stamp is the simulated time."""
         return RobotState(
             position_rad=self.data.qpos[self._arm_qpos].copy(),
             velocity_rad_s=self.data.qvel[self._arm_dof].copy(),
-            gripper_open=float(np.clip(self.finger_m[0] / FINGER_OPEN_M, 0.0, 1.0)),
+            gripper_open=self.gripper_open,
             stamp_s=self.time_s,
         )
 
     @property
+    def gripper_open(self) -> float:
+        """Measured opening of the gripper in [0, 1]."""
+        return float(np.clip(self.finger_m[0] / FINGER_OPEN_M, 0.0, 1.0))
+
+    @property
     def finger_m(self) -> FloatArray:
         """Positions of the two finger joints, shape (2,)."""
-        return self.data.qpos[self._finger_qpos].copy()
+        return np.array(self.data.qpos[self._finger_qpos])
 
     @property
     def success(self) -> bool:
         """Whether the goal has held for a whole second."""
-        return self._held_s >= goal.HOLD_S
+        return self._score.success
 
     def reward(self) -> float:
         """Reward since the last call: change of progress, plus 1 at the moment of success."""
-        progress = goal.progress(self.request, self._facts)
-        bonus = float(self.success and not self._rewarded)
-        self._rewarded = self._rewarded or self.success
-        change, self._progress = progress - self._progress, progress
-        return change + bonus
+        return self._score.reward()
 
     @property
     def target_m(self) -> FloatArray:
@@ -162,12 +164,12 @@ class TabletopSim:
 
     def block_m(self, color: str) -> FloatArray:
         """Centre of a block, shape (3,)."""
-        return self.data.body(f"block{self.layout.colors.index(color)}").xpos.copy()
+        return np.array(self.data.body(f"block{self.layout.colors.index(color)}").xpos)
 
     @property
     def handle_m(self) -> FloatArray:
         """Centre of the drawer's handle, shape (3,)."""
-        return self.data.geom("handle").xpos.copy()
+        return np.array(self.data.geom("handle").xpos)
 
     @property
     def drawer_m(self) -> float:
@@ -224,21 +226,18 @@ class TabletopSim:
             renderer.close()
         self._renderers.clear()
 
-    def _look(self) -> goal.Facts:
+    def _look(self) -> Facts:
         """What the goals look at, now."""
         color = self.episode.color
         index = self.layout.colors.index(color) if color else 0
         dof = int(self.model.joint(f"block{index}").dofadr[0])
-        return goal.Facts(
+        return Facts(
             block_m=self.block_m(color) if color else np.zeros(3),
             block_half_m=float(self.layout.block_half_m[index]),
             block_speed_m_s=float(np.linalg.norm(self.data.qvel[dof : dof + 3])),
-            block_start_m=self._block_start_m,
             goal_xy_m=self.goal_xy_m,
             touched=color in self.touched_blocks() if color else False,
-            lifted=self._lifted,
             drawer_m=self.drawer_m,
-            drawer_start_m=self._drawer_start_m,
         )
 
     def _place_things(self, layout: Layout) -> None:
@@ -267,22 +266,6 @@ class TabletopSim:
         mujoco.mj_step(self.model, self.data, 20)
         self.data.time = 0.0
         mujoco.mj_forward(self.model, self.data)
-
-    def _begin(self) -> None:
-        self._held_s, self._rewarded, self._lifted = 0.0, False, False
-        self._last_score_s = self.time_s
-        self._drawer_start_m = self.drawer_m
-        color = self.episode.color
-        self._block_start_m = self.block_m(color) if color else np.zeros(3)
-        self._facts = self._look()
-        self._progress = goal.progress(self.request, self._facts)
-
-    def _score(self) -> None:
-        facts = self._facts = self._look()
-        self._lifted = self._lifted or bool(facts.block_m[2] - facts.block_half_m > 0.02)
-        passed_s, self._last_score_s = self.time_s - self._last_score_s, self.time_s
-        reached = goal.is_reached(self.request, facts)
-        self._held_s = self._held_s + passed_s if reached else 0.0
 
 
 def _episode(

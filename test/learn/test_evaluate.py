@@ -1,0 +1,77 @@
+"""Evaluation: intervals, plans, texts from a file, and real episodes through the loop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vla_ros import cli
+from vla_ros.errors import SceneError
+from vla_ros.learn.evaluate import plan, read_templates
+from vla_ros.learn.rollout import Outcome
+from vla_ros.learn.scores import Scored, summarise, table, wilson_interval
+
+
+def test_wilson_interval_agrees_with_published_values() -> None:
+    # Newcombe 1998, table I: 81 of 263 and 15 of 148, method 3.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def _scored(task: str, *, success: bool, touched: str) -> Scored:
+    outcome = Outcome(success=success, reward=2.0 * success, time_s=3.0, first_touched=touched)
+    return Scored(task=task, seed=1, color="red", instruction="take it", outcome=outcome)
+
+
+def test_summary_counts_by_task_and_overall() -> None:
+    scored = [
+        _scored("pick_object", success=True, touched="red"),
+        _scored("pick_object", success=False, touched="blue"),
+        _scored("push_object", success=True, touched=""),
+    ]
+    summary = summarise(scored)
+    assert summary["overall"]["success_rate"] == pytest.approx(2 / 3)
+    assert summary["tasks"]["pick_object"]["episodes"] == 2
+    assert summary["tasks"]["push_object"]["mean_reward"] == 2.0
+    assert summary["overall"]["named_block_first"] == 0.5
+    assert "pick_object" in table("random", summary)
+
+
+def test_texts_are_used_in_turn_on_the_same_seeds() -> None:
+    jobs = plan(["pick_object", "open_drawer"], 3, 50, {"pick_object": ["a {color}", "b {color}"]})
+    assert [job.seed for job in jobs] == [50, 51, 52] * 2
+    assert [job.template for job in jobs[:3]] == ["a {color}", "b {color}", "a {color}"]
+    assert jobs[3].template is None
+
+
+def test_file_of_texts_that_is_not_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "texts.yaml"
+    path.write_text("pick_object: take it")
+    with pytest.raises(SceneError, match="must be a list of texts, got 'take it'"):
+        read_templates(path)
+    path.write_text("juggle: [a]")
+    with pytest.raises(SceneError, match="task 'juggle' is unknown"):
+        read_templates(path)
+    path.write_text("- a")
+    with pytest.raises(SceneError, match="must map tasks to lists"):
+        read_templates(path)
+
+
+def test_command_evaluates_the_expert_and_the_random_policy(tmp_path: Path) -> None:
+    out, texts = tmp_path / "out.json", tmp_path / "texts.yaml"
+    texts.write_text("close_drawer: [shut it now]")
+    words = (
+        f"evaluate --policy expert --tasks close_drawer --episodes 1 --jobs 1 --seed 1000 "
+        f"--json {out} --instructions {texts} --video {tmp_path / 'films'}"
+    )
+    assert cli.main(words.split()) == 0
+    result = json.loads(out.read_text())
+    assert result["tasks"]["close_drawer"]["success_rate"] == 1.0
+    assert result["episodes"][0]["instruction"] == "shut it now"
+    assert result["random"]["overall"]["episodes"] == 1
+    films = list((tmp_path / "films").glob("*.mp4"))
+    assert [film.name for film in films] == ["close_drawer_1000_success.mp4"]
+    assert films[0].stat().st_size > 2000

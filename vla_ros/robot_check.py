@@ -1,0 +1,131 @@
+"""Find everything that is wrong with a robot file, before anything is built from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import jsonschema
+
+from vla_ros.errors import UrdfError
+from vla_ros.kinematics import KinematicChain
+from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
+
+_SCHEMA = json.loads((Path(__file__).parent / "robot_schema.json").read_text())
+
+
+def find_problems(data: Any, folder: Path) -> list[str]:
+    """All problems of a robot file, a sentence each.
+
+    Args:
+        data: The parsed YAML.
+        folder: Where the file lies; its `urdf` is relative to it.
+    """
+    validator = jsonschema.Draft202012Validator(_SCHEMA)
+    errors = sorted(validator.iter_errors(data), key=lambda error: list(map(str, error.path)))
+    problems = [_sentence(error) for error in errors]
+    if not isinstance(data, dict):
+        return problems
+    # A part that breaks the schema is not looked at again; the others still are.
+    broken = {str(error.path[0]) for error in errors if error.path}
+    sound = {key: value for key, value in data.items() if key not in broken}
+    return problems + _deeper_problems(sound, folder)
+
+
+def _sentence(error: jsonschema.ValidationError) -> str:
+    where = ".".join(map(str, error.path)) or "top level"
+    schema = cast(Mapping[str, Any], error.schema)
+    if error.validator == "additionalProperties":
+        valid = ", ".join(schema.get("properties", {}))
+        return f"{where}: {error.message}; valid keys: {valid}"
+    if error.validator == "oneOf":
+        return (
+            f"{where}: got {error.instance!r}; valid: above 0 and at most "
+            f"{schema['oneOf'][0]['maximum']} (radians, not degrees), or a list, one a joint"
+        )
+    unit = f" ({schema['description']})" if "description" in schema else ""
+    return f"{where}: {error.message}{unit}"
+
+
+def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
+    """What the schema cannot see: names against the URDF, lengths, and pairs of keys."""
+    problems = _length_problems(data)
+    if "actions" in data and ("gripper" in data) != ("gripper" in data["actions"]):
+        problems.append("gripper, actions.gripper: both or neither must be given")
+    if "urdf" not in data:
+        return problems
+    try:
+        urdf = read_joints(expand(folder / data["urdf"]))
+    except UrdfError as error:
+        return [*problems, f"urdf: {error}"]
+    names = data.get("joints", [])
+    wrong = [text for i, name in enumerate(names) for text in _joint_problems(i, name, urdf)]
+    problems += wrong
+    if "gripper" in data:
+        problems += _gripper_problems(data["gripper"], urdf)
+    if names and not wrong and "tip_link" in data:
+        problems += _chain_problems(names, data["tip_link"], urdf)
+    return problems
+
+
+def _length_problems(data: Mapping[str, Any]) -> list[str]:
+    if "joints" not in data or "limits" not in data:
+        return []
+    joints, limits = len(data["joints"]), data["limits"]
+    return [
+        f"limits.{key}: has {len(limits[key])} values for {joints} joints"
+        for key in ("acceleration_rad_s2", "jerk_rad_s3")
+        if isinstance(limits[key], list) and len(limits[key]) != joints
+    ]
+
+
+def _chain_problems(names: list[str], tip_link: str, urdf: Mapping[str, UrdfJoint]) -> list[str]:
+    try:
+        KinematicChain.from_joints(chain_to(dict(urdf), tip_link), names)
+    except UrdfError as error:
+        return [f"joints, tip_link: {error}"]
+    return []
+
+
+def _joint_problems(index: int, name: str, urdf: Mapping[str, UrdfJoint]) -> list[str]:
+    where = f"joints.{index}"
+    joint = urdf.get(name)
+    if joint is None:
+        moving = ", ".join(j.name for j in urdf.values() if j.kind != "fixed")
+        return [f"{where}: joint {name!r} is not in the URDF; it has: {moving}"]
+    missing = [
+        key
+        for key, value in (
+            ("lower", joint.lower_rad),
+            ("upper", joint.upper_rad),
+            ("velocity", joint.velocity_rad_s),
+        )
+        if value is None
+    ]
+    if missing:
+        return [f"{where}: the URDF gives joint {name!r} no limit {', '.join(missing)}"]
+    if not joint.lower_rad < joint.upper_rad or not joint.velocity_rad_s > 0:  # type: ignore[operator]
+        return [
+            f"{where}: the URDF's limits of {name!r} are empty: lower {joint.lower_rad}, "
+            f"upper {joint.upper_rad}, velocity {joint.velocity_rad_s}"
+        ]
+    return []
+
+
+def _gripper_problems(gripper: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> list[str]:
+    problems = []
+    joint = urdf.get(gripper["joint"])
+    if joint is None:
+        problems.append(f"gripper.joint: {gripper['joint']!r} is not in the URDF")
+    if gripper["closed_m"] == gripper["open_m"]:
+        problems.append(f"gripper: closed_m and open_m are both {gripper['open_m']}")
+    if joint is not None and joint.lower_rad is not None and joint.upper_rad is not None:
+        for key in ("closed_m", "open_m"):
+            if not joint.lower_rad <= gripper[key] <= joint.upper_rad:
+                problems.append(
+                    f"gripper.{key}: {gripper[key]} is outside the URDF's limits "
+                    f"{joint.lower_rad} … {joint.upper_rad} m of {joint.name!r} (metres, not mm)"
+                )
+    return problems
