@@ -6,8 +6,9 @@ A policy node cannot tell it from a real arm. Beside what a driver offers, under
   `combinations` and `wordings`, which are set before by the parameter service; the answer's message
   is the JSON of `~/episode`, or why it was refused.
 - topic `~/episode` (std_msgs/String, latched): JSON with the episode (task, instruction, color,
-  direction, place, seed), how it stands (time_s, success, success_s, reward) and what the
-  controllers did; at 2 Hz, and at once on a reset and on a success.
+  direction, place, seed), how it stands (time_s, success, success_s, reward, first_touched),
+  what the controllers did, and when this was said (stamp_s); at 2 Hz, and at once on a reset and on
+  a success.
 - topic `~/success` (std_msgs/Bool, latched): on every change.
 """
 
@@ -206,7 +207,7 @@ class SimNode(Node):
 
     def _report(self) -> str:
         """Publish the episode; return its JSON."""
-        text = json.dumps(self.robot.report())
+        text = json.dumps({**self.robot.report(), "stamp_s": round(self._now_s(), 6)})
         self._episode.publish(String(data=text))
         return text
 
