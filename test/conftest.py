@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# For the helpers beside this file.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def _own_domain() -> str:
@@ -22,3 +29,12 @@ os.environ["ROS_DOMAIN_ID"] = _own_domain()
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("LP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def untrained_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network of the Panda that was never trained: it moves the arm, to no purpose."""
+    pytest.importorskip("torch")
+    from untrained import write_untrained_checkpoint
+
+    return write_untrained_checkpoint(tmp_path_factory.mktemp("untrained"))

@@ -59,3 +59,7 @@ class DatasetError(VlaError):
 
 class SceneError(VlaError):
     """A task, colour or option that the simulated scene does not have."""
+
+
+class NodeError(VlaError):
+    """A ROS node that ended, fell silent, or refused what it was asked."""

@@ -227,10 +227,11 @@ def _run_job(job: Job) -> Scored:
 def _evaluate_all(settings: Settings, jobs: Sequence[Job], processes: int) -> list[Scored]:
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, _start_worker, (settings,)) as pool:
-        return list(_progress(pool.imap(_run_job, jobs), len(jobs), settings.policy))
+        return list(progress(pool.imap(_run_job, jobs), len(jobs), settings.policy))
 
 
-def _progress(scored: Iterator[Scored], total: int, name: str) -> Iterator[Scored]:
+def progress(scored: Iterator[Scored], total: int, name: str) -> Iterator[Scored]:
+    """Pass on what is `scored` under a progress bar with the successes so far."""
     bar = tqdm(scored, total=total, unit="episode", desc=f"evaluate {name}", mininterval=2)
     successes = 0
     for count, one in enumerate(bar, start=1):

@@ -49,3 +49,17 @@ def _row(title: str, pictures: Sequence[ImageArray], columns: int) -> list[Image
     banner = np.full((28, strip.shape[1], 3), 255, np.uint8)
     cv2.putText(banner, title, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
     return [banner, strip]
+
+
+def beside(pictures: Sequence[ImageArray], lines: Sequence[str]) -> ImageArray:
+    """Pictures of one height side by side, with lines of text below."""
+    strip = np.hstack(list(pictures))
+    band = np.full((_even(18 * len(lines) + 8), strip.shape[1], 3), 255, np.uint8)
+    for index, text in enumerate(lines):
+        place = (6, 18 * (index + 1))
+        cv2.putText(band, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
+    return np.vstack([strip, band])
+
+
+def _even(size_px: int) -> int:
+    return size_px + size_px % 2

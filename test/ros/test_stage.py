@@ -1,0 +1,162 @@
+"""The two nodes as processes: they start, play, tell what is wrong, and never stay behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vla_ros.errors import NodeError, ParameterError, SceneError
+from vla_ros.learn.evaluate import Job, Settings
+from vla_ros.ros.interruption import Interruption
+from vla_ros.ros.node_process import NodeProcess
+from vla_ros.ros.remote_evaluation import evaluate_through_ros
+from vla_ros.ros.stage import Cue, StageOptions, open_stage
+from vla_ros.share import share_path
+
+ROBOT = share_path("config/panda.yaml")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_episodes_run_over_topics_and_no_process_is_left(untrained_checkpoint, tmp_path):
+    options = StageOptions(
+        checkpoint=untrained_checkpoint, robot=ROBOT, with_pictures=True, log_dir=tmp_path
+    )
+    progress = []
+    with open_stage(options) as stage:
+        pids = [process.pid for process in stage.processes]
+        with pytest.raises(SceneError, match="juggle"):
+            stage.play(Cue(task="juggle", seed=1), 1.0)
+        with pytest.raises(SceneError, match="cannot be filled"):
+            stage.play(Cue(task="push_object", seed=3, template="push the {size} block"), 1.0)
+        first = stage.play(Cue(task="push_object", seed=3), 1.0, progress.append)
+        second = stage.play(Cue(task="open_drawer", seed=4, template="open it, drawer!"), 0.6)
+        assert all(map(is_alive, pids))
+    assert not any(map(is_alive, pids))
+    assert first.began.task == "push_object"
+    assert first.instruction == first.began.instruction
+    assert first.began.color in first.instruction
+    assert first.moved_rad > 0.05
+    assert min(first.ages_ms) > 0
+    assert first.report.time_s >= 1.0
+    assert not first.is_success
+    assert progress[-1] is first
+    assert {picture.shape for shot in first.shots for picture in shot.pictures.values()} == {
+        (192, 192, 3)
+    }
+    assert (second.began.seed, second.instruction) == (4, "open it, drawer!")
+    # The arm was at rest in the new scene until it was told what to do.
+    assert second.began.episode == first.began.episode + 1
+    assert second.shots[0].stamp_s > second.began.stamp_s
+    log = (tmp_path / "vla_node.log").read_text()
+    assert "instruction: 'open it, drawer!'" in log
+    assert "Traceback" not in log + (tmp_path / "sim_node.log").read_text()
+
+
+def test_a_node_that_refuses_its_robot_ends_the_stage_with_its_words(
+    untrained_checkpoint, robot_file, tmp_path
+):
+    options = StageOptions(checkpoint=untrained_checkpoint, robot=robot_file)
+    with (
+        pytest.raises(NodeError, match="sim_node ended with status 1") as caught,
+        open_stage(options),
+    ):
+        pass
+    assert "simulated: panda_joint1" in str(caught.value)
+
+
+def test_scored_through_ros(untrained_checkpoint, tmp_path):
+    settings = evaluation(policy="checkpoint", checkpoint=untrained_checkpoint, film=tmp_path)
+    jobs = [Job(task="push_object", seed=1001, template="push {color} {direction}")]
+    (scored,) = evaluate_through_ros(settings, jobs, limit_s=0.6)
+    assert (scored.task, scored.seed) == ("push_object", 1001)
+    assert scored.instruction.split()[0] == "push"
+    assert scored.instruction.split()[1] == scored.color
+    assert not scored.outcome.success
+    assert scored.outcome.time_s >= 0.6
+    assert abs(scored.outcome.reward) < 1
+    assert (tmp_path / "push_object_1001_failure.mp4").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("policy", "why"), [("expert", "simulator's state"), ("random", "random")])
+def test_other_policies_are_refused_over_topics(policy, why):
+    with pytest.raises(ParameterError, match=why):
+        evaluate_through_ros(evaluation(policy=policy, checkpoint=Path(), film=None), [])
+
+
+def evaluation(*, policy: str, checkpoint: Path, film: Path | None) -> Settings:
+    return Settings(
+        policy=policy,
+        checkpoint=checkpoint,
+        robot=ROBOT,
+        combinations="seen",
+        wordings="seen",
+        latency_s=0.05,
+        film_dir=film,
+    )
+
+
+@pytest.fixture
+def start_module(tmp_path, monkeypatch):
+    """Start a module of the given code as if it were a node."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def start(code: str) -> NodeProcess:
+        (tmp_path / "stubborn.py").write_text(code)
+        return NodeProcess("stubborn", "stubborn", {"text": "a 'b' \"c\""}, tmp_path / "log")
+
+    return start
+
+
+def until_said(process: NodeProcess, word: str, tmp_path: Path) -> None:
+    subprocess.run(
+        ["timeout", "20", "sh", "-c", f"until grep -q {word} {tmp_path / 'log'}; do :; done"],
+        check=True,
+    )
+
+
+def test_a_process_that_dies_is_told_with_its_last_words(start_module, tmp_path):
+    process = start_module("import sys; sys.exit('no such robot: ' + sys.argv[-1])")
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(NodeError, match="stubborn ended with status 1") as caught:
+        process.check()
+    assert 'no such robot: text:="a \'b\' \\"c\\""' in str(caught.value)
+
+
+def test_a_process_that_ignores_the_signal_is_killed(start_module, tmp_path):
+    code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "print('deaf', flush=True)\nsignal.pause()"
+    )
+    process = start_module(code)
+    until_said(process, "deaf", tmp_path)
+    process.check()
+    process.end(within_s=0.2)
+    assert not is_alive(process.pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_heard_between_two_waits_and_never_within(number):
+    before = signal.getsignal(number)
+    heard = False
+    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+        heard = interrupt_twice(number, interruption)
+    assert heard
+    assert signal.getsignal(number) is before
+
+
+def interrupt_twice(number: signal.Signals, interruption: Interruption) -> bool:
+    interruption.check()
+    os.kill(os.getpid(), number)
+    os.kill(os.getpid(), number)
+    return interruption.received

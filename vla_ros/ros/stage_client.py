@@ -1,0 +1,103 @@
+"""A plain rclpy client of `sim_node` and `vla_node`: says, asks, and keeps what it hears."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import SetParameters
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from vla_ros.datatypes import RobotState
+from vla_ros.robot_config import RobotConfig
+from vla_ros.ros.convert import frame_from_msg, state_from_msg
+from vla_ros.ros.take import EpisodeReport, LoopStatus, Take
+
+SIM_NODE, VLA_NODE = "sim_node", "vla_node"
+_SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+_LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class StageClient(Node):
+    """Keeps the newest of everything, and passes it on to the take of the running episode.
+
+    Attributes:
+        report: Latest of `sim_node`; `None` before the first, like the next two.
+        status: Latest of `vla_node`.
+        state: Latest joint state.
+        take: What the running episode is recorded in; `None` between two.
+        heard_s: Steady time at which each node was last heard, by its name.
+    """
+
+    def __init__(self, robot: RobotConfig, context: Context, *, with_pictures: bool) -> None:
+        """Connect.
+
+        Args:
+            robot: The robot file with the topics.
+            context: Where to communicate.
+            with_pictures: Whether to hear the cameras, which takes a tenth of a core.
+        """
+        super().__init__("stage", context=context)
+        self.report: EpisodeReport | None = None
+        self.status: LoopStatus | None = None
+        self.state: RobotState | None = None
+        self.take: Take | None = None
+        self.heard_s: dict[str, float] = {}
+        self.cameras = tuple(robot.cameras) if with_pictures else ()
+        self._robot = robot
+        self._words = self.create_publisher(String, robot.instruction_topic, QoSProfile(depth=1))
+        self._hear(String, f"/{SIM_NODE}/episode", self._on_report, _LATCHED_QOS)
+        self._hear(DiagnosticStatus, f"/{VLA_NODE}/status", self._on_status, QoSProfile(depth=10))
+        self._hear(JointState, robot.state.topic, self._on_joints, _SENSOR_QOS)
+        for name in self.cameras:
+            self._hear(Image, robot.cameras[name].topic, self._image_taker(name), _SENSOR_QOS)
+        self.reset_scene = self.create_client(Trigger, f"/{SIM_NODE}/reset")
+        self.set_scene = self.create_client(SetParameters, f"/{SIM_NODE}/set_parameters")
+        self.change_state = self.create_client(ChangeState, f"/{VLA_NODE}/change_state")
+
+    def say(self, text: str) -> None:
+        """Publish an instruction."""
+        self._words.publish(String(data=text))
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody listens to the instructions."""
+        return self._words.get_subscription_count() > 0
+
+    def _hear(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
+    ) -> None:
+        self.create_subscription(kind, topic, callback, qos)
+
+    def _on_report(self, msg: String) -> None:
+        self.heard_s[SIM_NODE] = time.monotonic()
+        self.report = EpisodeReport.from_json(msg.data)
+        if self.take is not None:
+            self.take.on_report(self.report)
+
+    def _on_status(self, msg: DiagnosticStatus) -> None:
+        self.heard_s[VLA_NODE] = time.monotonic()
+        values = {pair.key: pair.value for pair in msg.values}
+        self.status = LoopStatus.from_values(msg.message, values)
+        if self.take is not None:
+            self.take.on_status(self.status)
+
+    def _on_joints(self, msg: JointState) -> None:
+        self.state = state_from_msg(msg, self._robot)
+        if self.take is not None:
+            self.take.on_state(self.state)
+
+    def _image_taker(self, name: str) -> Callable[[Image], None]:
+        def on_image(msg: Image) -> None:
+            if self.take is not None:
+                self.take.on_frame(name, frame_from_msg(msg))
+
+        return on_image
