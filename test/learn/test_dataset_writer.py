@@ -99,8 +99,9 @@ def test_it_survives_being_killed(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     for after in (4, 5, 7, 2):
         last = collect_and_kill(tmp_path, after)
         with open_writer(tmp_path) as writer:
-            # All but the part under way is there, and that is named when it is dropped.
-            assert last + 1 - 3 <= writer.episodes <= last + 1
+            # All but the part under way is there, and that is named when it is dropped. The kill
+            # may fall after an episode was added and before its number was printed.
+            assert last + 1 - 3 <= writer.episodes <= last + 2
             assert whole <= writer.episodes
             whole = writer.episodes
             assert writer.seeds == {("pick_object", seed) for seed in range(whole)}
