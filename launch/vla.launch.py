@@ -60,7 +60,7 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "device",
             default_value="auto",
-            description="Where the policy computes: auto, cpu, cuda, cuda:N or mps.",
+            description="Where the policy computes: auto, cpu or cuda.",
         ),
         DeclareLaunchArgument(
             "threads",
