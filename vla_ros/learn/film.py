@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import av
@@ -12,14 +12,15 @@ import numpy as np
 from vla_ros.datatypes import ImageArray
 
 
-def write_mp4(path: Path, pictures: Sequence[ImageArray], fps: int) -> None:
+def write_mp4(path: Path, pictures: Iterable[ImageArray], fps: int) -> None:
     """Write pictures of one size, uint8 (H, W, 3) RGB with even H and W, as H.264."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        height_px, width_px = pictures[0].shape[:2]
         stream = container.add_stream("libx264", rate=fps, options={"crf": "20"})
-        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
-        for picture in pictures:
+        stream.pix_fmt = "yuv420p"
+        for index, picture in enumerate(pictures):
+            if index == 0:
+                stream.height, stream.width = picture.shape[:2]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -174,6 +174,11 @@ class Take:
         return self.report.time_s if success_s is None else success_s
 
     @property
+    def elapsed_s(self) -> float:
+        """Simulated time since the reset, by the joint states; smoother than the reports'."""
+        return max(0.0, self.latest_s - self.began.stamp_s)
+
+    @property
     def real_time_factor(self) -> float:
         """Simulated seconds in a real one; 0 when nothing was seen."""
         if self.first_s is None or self.wall_s <= 0:
