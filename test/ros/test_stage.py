@@ -13,7 +13,7 @@ from vla_ros.errors import NodeError, ParameterError, SceneError
 from vla_ros.learn.evaluate import Job, Settings
 from vla_ros.ros.interruption import Interruption
 from vla_ros.ros.node_process import NodeProcess
-from vla_ros.ros.remote_evaluation import evaluate_through_ros
+from vla_ros.ros.remote_evaluation import evaluate_through_ros, play_all
 from vla_ros.ros.stage import Cue, StageOptions, open_stage
 from vla_ros.share import share_path
 
@@ -28,57 +28,70 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_episodes_run_over_topics_and_no_process_is_left(untrained_checkpoint, tmp_path):
+@pytest.fixture(scope="module")
+def log_dir(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="module")
+def stage(untrained_checkpoint, log_dir):
+    """A stage for several tests; its end is tested too."""
     options = StageOptions(
-        checkpoint=untrained_checkpoint, robot=ROBOT, with_pictures=True, log_dir=tmp_path
+        checkpoint=untrained_checkpoint, robot=ROBOT, with_pictures=True, log_dir=log_dir
     )
-    progress = []
     with open_stage(options) as stage:
         pids = [process.pid for process in stage.processes]
-        with pytest.raises(SceneError, match="juggle"):
-            stage.play(Cue(task="juggle", seed=1), 1.0)
-        with pytest.raises(SceneError, match="cannot be filled"):
-            stage.play(Cue(task="push_object", seed=3, template="push the {size} block"), 1.0)
-        first = stage.play(Cue(task="push_object", seed=3), 2.0, progress.append)
-        second = stage.play(Cue(task="open_drawer", seed=4, template="open it, drawer!"), 1.0)
+        assert all(map(is_alive, pids))
+        yield stage
         assert all(map(is_alive, pids))
     assert not any(map(is_alive, pids))
-    assert first.began.task == "push_object"
-    assert first.instruction == first.began.instruction
-    assert first.began.color in first.instruction
-    assert first.moved_rad > 0.05
-    assert min(first.ages_ms) > 0
-    assert first.report.time_s >= 2.0
-    assert not first.is_success
-    assert progress[-1] is first
-    assert {picture.shape for shot in first.shots for picture in shot.pictures.values()} == {
-        (192, 192, 3)
-    }
-    assert (second.began.seed, second.instruction) == (4, "open it, drawer!")
-    # The arm was at rest in the new scene until it was told what to do.
-    assert second.began.episode == first.began.episode + 1
-    assert second.shots[0].stamp_s > second.began.stamp_s
-    log = (tmp_path / "vla_node.log").read_text()
-    assert "instruction: 'open it, drawer!'" in log
-    assert "Traceback" not in log + (tmp_path / "sim_node.log").read_text()
+    for name in ("sim_node", "vla_node"):
+        log = (log_dir / f"{name}.log").read_text()
+        assert "SIGINT received: stopping" in log
+        assert "Traceback" not in log
 
 
-def test_a_node_that_refuses_its_robot_ends_the_stage_with_its_words(
-    untrained_checkpoint, robot_file, tmp_path
-):
-    options = StageOptions(checkpoint=untrained_checkpoint, robot=robot_file)
-    with (
-        pytest.raises(NodeError, match="sim_node ended with status 1") as caught,
-        open_stage(options),
-    ):
-        pass
-    assert "simulated: panda_joint1" in str(caught.value)
+def test_an_episode_runs_over_topics(stage):
+    progress = []
+    take = stage.play(Cue(task="push_object", seed=3), 2.0, progress.append)
+    assert take.began.task == "push_object"
+    assert take.instruction == take.began.instruction
+    assert take.began.color in take.instruction
+    assert take.moved_rad > 0.05
+    assert min(take.ages_ms) > 0
+    assert take.report.time_s >= 2.0
+    assert not take.is_success
+    assert progress[-1] is take
+    shapes = {picture.shape for shot in take.shots for picture in shot.pictures.values()}
+    assert shapes == {(192, 192, 3)}
 
 
-def test_scored_through_ros(untrained_checkpoint, tmp_path):
-    settings = evaluation(policy="checkpoint", checkpoint=untrained_checkpoint, film=tmp_path)
+def test_nothing_of_an_episode_reaches_the_next(stage, log_dir):
+    stage.play(Cue(task="pick_object", seed=5), 1.0)
+    take = stage.play(Cue(task="open_drawer", seed=4, template="open it, drawer!"), 1.0)
+    assert (take.began.seed, take.instruction) == (4, "open it, drawer!")
+    assert take.shots[0].stamp_s > take.began.stamp_s
+    # The words of the episode before were not followed in this one's scene.
+    after = (log_dir / "vla_node.log").read_text().rpartition("]: active\n")[2]
+    before, words, running = after.partition("instruction: 'open it, drawer!'")
+    assert words
+    assert "hold_no_instruction" in before
+    assert "running" not in before
+    assert "running" in running
+
+
+def test_an_episode_that_cannot_be_is_refused_and_the_stage_stands(stage):
+    with pytest.raises(SceneError, match="juggle"):
+        stage.play(Cue(task="juggle", seed=1), 1.0)
+    with pytest.raises(SceneError, match="cannot be filled"):
+        stage.play(Cue(task="push_object", seed=3, template="push the {size} block"), 1.0)
+    assert stage.play(Cue(task="open_drawer", seed=6), 0.5).began.seed == 6
+
+
+def test_scored_through_ros(stage, tmp_path):
+    settings = evaluation(policy="checkpoint", checkpoint=Path(), film=tmp_path)
     jobs = [Job(task="push_object", seed=1001, template="push {color} {direction}")]
-    (scored,) = evaluate_through_ros(settings, jobs, limit_s=0.6)
+    (scored,) = play_all(stage, settings, jobs, limit_s=0.6)
     assert (scored.task, scored.seed) == ("push_object", 1001)
     assert scored.instruction.split()[0] == "push"
     assert scored.instruction.split()[1] == scored.color
@@ -86,6 +99,22 @@ def test_scored_through_ros(untrained_checkpoint, tmp_path):
     assert scored.outcome.time_s >= 0.6
     assert abs(scored.outcome.reward) < 1
     assert (tmp_path / "push_object_1001_failure.mp4").stat().st_size > 1000
+
+
+def test_a_node_that_refuses_its_robot_ends_the_stage_with_its_words(
+    untrained_checkpoint, robot_file, monkeypatch
+):
+    shared = os.environ["ROS_DOMAIN_ID"]
+    monkeypatch.delenv("ROS_DOMAIN_ID")
+    options = StageOptions(checkpoint=untrained_checkpoint, robot=robot_file)
+    with (
+        pytest.raises(NodeError, match="sim_node ended with status 1") as caught,
+        open_stage(options),
+    ):
+        pass
+    assert "simulated: panda_joint1" in str(caught.value)
+    # Nobody had chosen a domain, so it was one in which nobody else is.
+    assert os.environ["ROS_DOMAIN_ID"] != shared
 
 
 @pytest.mark.parametrize(("policy", "why"), [("expert", "simulator's state"), ("random", "random")])

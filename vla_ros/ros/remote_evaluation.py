@@ -46,13 +46,14 @@ def evaluate_through_ros(
         with_pictures=settings.film_dir is not None,
     )
     with open_stage(options) as stage:
-        scored = _play_all(stage, settings, jobs, limit_s)
+        scored = play_all(stage, settings, jobs, limit_s)
         return list(progress(scored, len(jobs), "checkpoint through ROS"))
 
 
-def _play_all(
+def play_all(
     stage: Stage, settings: Settings, jobs: Sequence[Job], limit_s: float
 ) -> Iterator[Scored]:
+    """Play jobs on a stage that stands."""
     for job in jobs:
         cue = Cue(
             task=job.task,
