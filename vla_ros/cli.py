@@ -108,7 +108,7 @@ def _parser(chosen: str | None, module: CommandModule | None) -> argparse.Argume
             groups[group] = holder.add_subparsers(metavar="COMMAND", required=True)
         subparser = groups[group].add_parser(word, help=command.summary)
         if name == chosen and module is not None:
-            subparser.description = f"{command.summary.capitalize()}."
+            subparser.description = f"{command.summary[0].upper()}{command.summary[1:]}."
             module.add_arguments(subparser)
     return parser
 
