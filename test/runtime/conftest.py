@@ -99,6 +99,7 @@ class Rig:
         self.position_rad, self.velocity_rad_s = position_rad, np.zeros_like(position_rad)
         self.now_s, self.gripper_open = 100.0, 1.0
         self.state_stops, self.cameras = False, set(robot.cameras)
+        self.standstill_s = 0.0
         self.commands = []
         self.loop.activate(self.now_s)
 
@@ -117,7 +118,7 @@ class Rig:
     def tick(self):
         self.now_s = round(self.now_s + self.robot.tick_s, 6)
         self.feed()
-        tick = self.loop.step(self.now_s)
+        tick = self.loop.step(self.now_s, standstill_s=self.standstill_s)
         if tick.command is not None:
             self.position_rad = tick.command.position_rad
             self.velocity_rad_s = tick.command.velocity_rad_s

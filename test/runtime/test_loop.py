@@ -242,6 +242,27 @@ def test_a_clock_that_jumps_back_holds_until_fresh_data(rig, policy, motion_with
     assert statuses(rig.run(0.5)) == [Status.HOLD_FOR_POLICY, Status.RUNNING]
 
 
+def test_a_stopped_clock_holds_however_long_data_may_be_used(
+    robot, make_rig, policy, motion_within
+):
+    patient = dataclasses.replace(
+        robot,
+        state=dataclasses.replace(robot.state, max_age_s=60.0),
+        cameras={
+            name: dataclasses.replace(camera, max_age_s=60.0)
+            for name, camera in robot.cameras.items()
+        },
+        chunks=dataclasses.replace(robot.chunks, expire_after_s=60.0),
+    )
+    rig = make_rig(policy, robot=patient)
+    rig.start()
+    rig.state_stops, rig.cameras, rig.standstill_s = True, set(), 0.5
+    ticks = assert_stops(rig, motion_within, Status.HOLD_CLOCK_STOPPED)
+    assert ticks[-1].reason == "the clock has stood still for 0.5 s"
+    rig.state_stops, rig.cameras, rig.standstill_s = False, {"front", "wrist"}, 0.0
+    assert statuses(rig.run(0.5)) == [Status.HOLD_FOR_POLICY, Status.RUNNING]
+
+
 def test_a_small_step_back_is_no_jump(rig):
     rig.start()
     epoch = rig.tick().epoch

@@ -124,10 +124,10 @@ class Session:
         started_s = time.perf_counter()
         self._start_when_ready(when.now_s)
         self.inputs.is_paused = when.standstill_s > 0
-        tick = self.loop.step(when.now_s)
+        tick = self.loop.step(when.now_s, standstill_s=when.standstill_s)
         if tick.command is not None:
             self.sink.publish(tick.command)
-        self.last = self._explained(tick, when)
+        self.last = self._explained(tick)
         self._worst_step_s = max(self._worst_step_s, time.perf_counter() - started_s)
         return self.last
 
@@ -166,17 +166,14 @@ class Session:
             self._is_starting = False
             self.loop.activate(now_s)
 
-    def _explained(self, tick: Tick, when: TickTime) -> Tick:
-        """Name what the loop cannot know: no policy yet, or a clock that stands still."""
+    def _explained(self, tick: Tick) -> Tick:
+        """Name what the loop cannot know: there is no policy yet."""
         if self._is_starting and self.worker.error:
             reason = f"the policy could not be loaded: {self.worker.error}"
             return replace(tick, status=Status.FAULT_POLICY_ERROR, reason=reason)
         if self._is_starting:
             reason = "the policy is being loaded"
             return replace(tick, status=Status.WAITING_FOR_POLICY, reason=reason)
-        if when.standstill_s > 0 and not tick.status.is_fault:
-            reason = f"the clock has stood still for {when.standstill_s:.1f} s; {tick.reason}"
-            return replace(tick, status=Status.HOLD_CLOCK_STOPPED, reason=reason)
         return tick
 
 

@@ -116,14 +116,16 @@ class ControlLoop:
 
     # --- the tick
 
-    def step(self, now_s: float) -> Tick:
+    def step(self, now_s: float, *, standstill_s: float = 0.0) -> Tick:
         """One tick: never blocks, never raises on bad data.
 
         Args:
             now_s: Time in the clock of the stamps; the ticks come every `robot.tick_s`.
+            standstill_s: For how long that clock has stood still, `now_s` being carried on by
+                another one; 0 while it runs. The arm holds meanwhile, however young its data seem.
         """
         self._watch_clock(now_s)
-        obstacle = self._forbidden() or self._unready(now_s)
+        obstacle = self._forbidden(standstill_s) or self._unready(now_s)
         if obstacle is not None:
             self._inference.void()
         elif self._is_due(now_s):
@@ -148,10 +150,13 @@ class ControlLoop:
             f"the clock jumped back from {last_s:.3f} to {now_s:.3f} s: awaiting fresh data"
         )
 
-    def _forbidden(self) -> Obstacle | None:
+    def _forbidden(self, standstill_s: float = 0.0) -> Obstacle | None:
         """What forbids to follow the policy, whatever the sensors say."""
         if self._inference.fault is not None:
             return self._inference.fault
+        if standstill_s > 0:
+            reason = f"the clock has stood still for {standstill_s:.1f} s"
+            return Obstacle(status=Status.HOLD_CLOCK_STOPPED, reason=reason)
         if self._halted:
             return Obstacle(status=Status.HOLD_STOPPED, reason=self._halted)
         if self._refused_instruction:
