@@ -123,6 +123,7 @@ class Status(Enum):
     FAULT_BAD_ACTION = "fault_bad_action"
     FAULT_POLICY_ERROR = "fault_policy_error"
     FAULT_POLICY_HANGS = "fault_policy_hangs"
+    FAULT_INTERNAL = "fault_internal"
 
     @property
     def is_fault(self) -> bool:

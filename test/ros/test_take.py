@@ -69,7 +69,7 @@ def test_reports_of_the_episode_before_are_left(take):
     assert take.time_s == 0
 
 
-@pytest.mark.parametrize("name", ["fault_policy_error", "internal_error"])
+@pytest.mark.parametrize("name", ["fault_policy_error", "fault_internal"])
 def test_a_fault_ends_the_take_without_success(take, name):
     take.on_status(status("hold_policy_error"))
     assert not take.is_over

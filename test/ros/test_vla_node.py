@@ -9,10 +9,16 @@ import time
 import numpy as np
 import pytest
 from ros_bench import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Bench, velocities
-from ros_fakes import SPEC, FakePolicy, sway, values
+from ros_fakes import SPEC, Client, FakePolicy, sway, values
 
 from vla_ros.ros.session import PolicySource
 from vla_ros.runtime import ThreadWorker
+
+
+def assert_no_step_of_speed(client: Client) -> None:
+    """At most 2.5 ticks at the acceleration limit lie between two commands."""
+    changes = np.abs(np.diff(velocities(client), axis=0))
+    assert changes.max() < 2.5 * 10.0 * 0.01, "a change of speed above the acceleration limit"
 
 
 def test_a_plain_client_is_answered_with_commands(bench: Bench):
@@ -97,8 +103,7 @@ def test_deactivation_comes_to_rest_and_is_silent_afterwards(bench: Bench):
     assert bench.change(DEACTIVATE)
     assert time.monotonic() - started_s < 1.5
     bench.until(lambda: not velocities(bench.client)[-1].any(), "the last hold")
-    changes = np.abs(np.diff(velocities(bench.client), axis=0))
-    assert changes.max() < 2.5 * 10.0 * 0.01, "a change of speed above the acceleration limit"
+    assert_no_step_of_speed(bench.client)
     steps = np.diff([msg.points[0].positions for msg in bench.client.arm], axis=0)
     assert np.abs(steps).max() < 1.5 * 0.01 + 1e-6, "a step above the velocity limit"
     # What was on its way has arrived once a second of diagnostics has.
@@ -162,7 +167,7 @@ def test_inputs_that_stop_hold_and_their_return_resumes(bench: Bench):
     bench.until_status("running")
 
 
-def test_a_fault_of_our_own_stops_the_arm_and_the_node_lives(bench: Bench, capfd):
+def test_a_fault_of_our_own_brings_the_arm_to_rest_and_is_latched(bench: Bench, capfd):
     class BrokenWorker(ThreadWorker):
         is_broken = False
 
@@ -183,11 +188,17 @@ def test_a_fault_of_our_own_stops_the_arm_and_the_node_lives(bench: Bench, capfd
         )
     )
     bench.run()
-    bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.1, "motion")
+    bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.35, "motion")
     workers[0].is_broken = True
-    bench.until_status("internal_error")
+    bench.until_status("fault_internal")
     bench.until(lambda: not velocities(bench.client)[-1].any(), "rest")
+    assert_no_step_of_speed(bench.client)
     assert "a mistake of ours" in bench.client.statuses[-1].message
-    assert "Traceback" in capfd.readouterr().err
+    assert capfd.readouterr().err.count("Traceback") == 1
     workers[0].is_broken = False
+    bench.ticks(20)
+    assert bench.client.status() == "fault_internal", "a fault is latched"
+    assert bench.trigger(bench.client.reset).success
     bench.until_status("running")
+    bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.35, "motion")
+    assert_no_step_of_speed(bench.client)

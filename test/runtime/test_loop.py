@@ -388,6 +388,21 @@ def test_broken_inputs_never_raise(rig):
     assert tick.counters.ignored_inputs == 2
 
 
+def test_a_failure_of_our_own_brings_the_arm_to_rest_and_is_latched(rig, policy, motion_within):
+    rig.start()
+    rig.feed()
+    rig.worker.poll = lambda now_s: 1 / 0
+    rig.commands.append(rig.loop.fail("a mistake", rig.now_s).command)
+    ticks = assert_stops(rig, motion_within, Status.FAULT_INTERNAL)
+    assert ticks[-1].reason == "a mistake; latched until reset or activation"
+    assert not rig.loop.wants_observation(rig.now_s)
+    del rig.worker.poll
+    assert statuses(rig.run(0.3)) == [Status.FAULT_INTERNAL]
+    rig.loop.reset(rig.now_s)
+    assert rig.run(0.3)[-1].status is Status.RUNNING
+    motion_within(rig.robot, positions(rig.commands))
+
+
 # --- stopping
 
 

@@ -6,6 +6,7 @@ Made by `on_configure`, closed by `on_cleanup`; nothing of it outlives either.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -80,7 +81,8 @@ class Session:
         self.last: Tick | None = None
         self._worst_step_s = 0.0
         self._is_starting = False
-        self.qos = QosWatch(node.get_logger())
+        self._logger = node.get_logger()
+        self.qos = QosWatch(self._logger)
         with ExitStack() as stack:
             self.worker = LoadingWorker(
                 lambda: source.load(parameters),
@@ -120,16 +122,19 @@ class Session:
             self._is_starting = True
 
     def step(self, when: TickTime) -> Tick:
-        """Take one step of the loop and send its command."""
+        """Take one step of the loop and send its command; what it raises becomes a fault."""
         started_s = time.perf_counter()
-        self._start_when_ready(when.now_s)
-        self.inputs.is_paused = when.standstill_s > 0
-        tick = self.loop.step(when.now_s, standstill_s=when.standstill_s)
+        try:
+            tick = self._advance(when)
+        except Exception as error:  # the edge: the arm must not be left in motion
+            self._logger.error(f"a tick failed:\n{traceback.format_exc()}")
+            reason = f"internal error: {type(error).__name__}: {error}"
+            tick = self.loop.fail(reason, when.now_s)
         if tick.command is not None:
             self.sink.publish(tick.command)
-        self.last = self._explained(tick)
+        self.last = tick
         self._worst_step_s = max(self._worst_step_s, time.perf_counter() - started_s)
-        return self.last
+        return tick
 
     def come_to_rest(self, now_s: float) -> bool:
         """Decelerate inside the limits and send the last hold; blocks for less than a second.
@@ -159,6 +164,11 @@ class Session:
         """Longest step since the last call."""
         worst_s, self._worst_step_s = self._worst_step_s, 0.0
         return worst_s
+
+    def _advance(self, when: TickTime) -> Tick:
+        self._start_when_ready(when.now_s)
+        self.inputs.is_paused = when.standstill_s > 0
+        return self._explained(self.loop.step(when.now_s, standstill_s=when.standstill_s))
 
     def _start_when_ready(self, now_s: float) -> None:
         # A loop that is started before its policy is there would take it for a hanging one.

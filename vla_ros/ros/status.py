@@ -59,12 +59,6 @@ def idle_status(name: str, state: str) -> DiagnosticStatus:
     return _message(f"{name}: control loop", OK, state, "", {})
 
 
-def broken_status(name: str, error: Exception) -> DiagnosticStatus:
-    """The control loop of a node in which a tick raised what nobody expected."""
-    message = f"internal error, holding: {type(error).__name__}: {error}"
-    return _message(f"{name}: control loop", ERROR, message, "", {"status": "internal_error"})
-
-
 def policy_status(name: str, session: Session) -> DiagnosticStatus:
     """How loading the policy went."""
     word, worker = policy_word(session), session.worker

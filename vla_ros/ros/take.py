@@ -62,7 +62,7 @@ class LoopStatus:
     """What `vla_node` says in `~/status` every tick.
 
     Attributes:
-        status: As of `Status`, or `internal_error`.
+        status: As of `Status`.
         reason: In words.
         stamp_s: Time of the tick.
         policy: `loading`, `ready` or `failed`.
@@ -79,7 +79,7 @@ class LoopStatus:
 
     @staticmethod
     def from_values(reason: str, values: Mapping[str, str]) -> LoopStatus:
-        """Read the values of a status message; an internal error has few of them."""
+        """Read the values of a status message."""
         age_ms = values.get("image_to_command_ms", "")
         ages = {
             key.removesuffix("_age_ms"): float(value) / 1e3
@@ -103,7 +103,7 @@ class LoopStatus:
     @property
     def is_fault(self) -> bool:
         """Whether nothing more will happen until a reset."""
-        return self.status.startswith("fault_") or self.status == "internal_error"
+        return self.status.startswith("fault_")
 
     def awaits_words_since(self, stamp_s: float) -> bool:
         """Whether only an instruction is missing, and every input is newer than `stamp_s`."""

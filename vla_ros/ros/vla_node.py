@@ -179,12 +179,7 @@ class VlaNode(LifecycleNode):
 
     def _on_tick(self, when: TickTime) -> None:
         session = self._configured()
-        try:
-            tick = session.step(when)
-        except Exception as error:  # the edge: the arm must not be left in motion
-            session.sink.hold()
-            self._status_publisher.publish(status.broken_status(self.get_name(), error))
-            raise
+        tick = session.step(when)
         self._status_publisher.publish(status.tick_status(self.get_name(), session, tick, when))
         self._log_change(tick)
 

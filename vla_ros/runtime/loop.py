@@ -51,6 +51,7 @@ class ControlLoop:
         self._epoch = 0
         self._last_s: float | None = None
         self._seeded = False
+        self._broken: Obstacle | None = None
         self._halted = "the loop is not active"
         self._jumped = ""
         self._dropped = 0
@@ -96,6 +97,7 @@ class ControlLoop:
         self._seeded = self._seeded and not self._shaper.is_at_rest and not self._is_elsewhere()
         self._inference.forgive()
         self._begin_epoch()
+        self._broken = None
 
     def stop(self) -> None:
         """Hold until `reset` or `activate`."""
@@ -124,6 +126,8 @@ class ControlLoop:
             standstill_s: For how long that clock has stood still, `now_s` being carried on by
                 another one; 0 while it runs. The arm holds meanwhile, however young its data seem.
         """
+        if self._broken is not None:
+            return self._tick(self._broken, self._hold(now_s), now_s)
         self._watch_clock(now_s)
         obstacle = self._forbidden(standstill_s) or self._unready(now_s)
         if obstacle is not None:
@@ -140,6 +144,16 @@ class ControlLoop:
             return self._tick(self._planless(now_s), self._hold(now_s), now_s)
         return self._tick(_RUNNING, self._move(*planned, now_s), now_s)
 
+    def fail(self, reason: str, now_s: float) -> Tick:
+        """The tick in place of one that raised: a fault, latched until `reset` or `activate`.
+
+        From here on only the shaper and the safety filter are used, which bring the arm to rest;
+        whatever broke is not touched again.
+        """
+        reason = f"{reason}; latched until reset or activation"
+        self._broken = Obstacle(status=Status.FAULT_INTERNAL, reason=reason)
+        return self._tick(self._broken, self._hold(now_s), now_s)
+
     def _watch_clock(self, now_s: float) -> None:
         last_s, self._last_s = self._last_s, now_s
         if last_s is None or now_s >= last_s - self._robot.tick_s:
@@ -152,6 +166,8 @@ class ControlLoop:
 
     def _forbidden(self, standstill_s: float = 0.0) -> Obstacle | None:
         """What forbids to follow the policy, whatever the sensors say."""
+        if self._broken is not None:
+            return self._broken
         if self._inference.fault is not None:
             return self._inference.fault
         if standstill_s > 0:
