@@ -64,6 +64,16 @@ def test_a_good_setpoint_passes_unchanged(safety, middle_rad):
     assert (command.gripper_open, command.stamp_s, safety.clamped) == (0.3, 1.5, 0)
 
 
+def test_a_bound_that_is_no_number_holds_the_pose(robot, middle_rad):
+    # A tick of NaN seconds makes every bound on a step NaN.
+    safety = SafetyFilter(dataclasses.replace(robot, tick_hz=np.nan))
+    safety.seed(middle_rad, 1.0)
+    command = safety.apply(middle_rad + 0.001, np.full(7, 0.1), 0.3, 1.5)
+    assert (command.position_rad == middle_rad).all()
+    assert (command.velocity_rad_s == 0.0).all()
+    assert safety.refused == 1
+
+
 def test_the_gripper_keeps_its_opening_when_none_is_given(safety, middle_rad):
     safety.apply(middle_rad, np.zeros(7), 0.3, 1.0)
     assert safety.apply(middle_rad, np.zeros(7), None, 1.01).gripper_open == 0.3

@@ -60,6 +60,10 @@ class SafetyFilter:
             self.refused += 1
             position_rad, velocity_rad_s = self._position_rad, np.zeros_like(self._position_rad)
         position, velocity = self._inside(position_rad, velocity_rad_s, self._position_rad)
+        # A bound that is no number would turn a finite setpoint into one that is not.
+        if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
+            self.refused += 1
+            position, velocity = self._position_rad, np.zeros_like(self._position_rad)
         self._position_rad = position
         if gripper_open is not None and math.isfinite(gripper_open):
             self._gripper_open = min(1.0, max(0.0, gripper_open))
