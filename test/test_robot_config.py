@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 import yaml
 
 from vla_ros.errors import RobotFileError
-from vla_ros.robot_config import load_robot
+from vla_ros.robot_config import JointLimits, load_robot
 from vla_ros.share import share_path
 
 PANDA = share_path("config/panda.yaml")
@@ -39,6 +42,11 @@ def test_limits_come_from_the_urdf_and_are_scaled() -> None:
     assert robot.action_names == (*robot.joints, "gripper")
 
 
+def test_chunks_may_be_left_out(write: Callable[..., Path]) -> None:
+    robot = load_robot(write(lambda data: data.pop("chunks")))
+    assert robot.chunks.blend_s <= robot.chunks.execute_s < robot.chunks.expire_after_s
+
+
 def test_gripper_fraction_and_metres_are_inverse() -> None:
     gripper = load_robot(PANDA).gripper
     assert gripper is not None
@@ -47,7 +55,7 @@ def test_gripper_fraction_and_metres_are_inverse() -> None:
 
 
 def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> None:
-    def spoil(data: dict[str, Any]) -> None:
+    def spoil_some(data: dict[str, Any]) -> None:
         data["joints"][2] = "elbo"
         data["tick_hz"] = "fast"
         data["speed"] = 3
@@ -57,7 +65,7 @@ def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> Non
         data["actions"]["arm"]["sink"] = "telepathy"
 
     with pytest.raises(RobotFileError) as caught:
-        load_robot(write(spoil))
+        load_robot(write(spoil_some))
     message = str(caught.value)
     assert len(caught.value.problems) == 7
     for part in (
@@ -87,6 +95,12 @@ def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> Non
         (lambda d: d["joints"].reverse(), "moving joints up to the tip are"),
         (lambda d: d["actions"].pop("gripper"), "both or neither must be given"),
         (lambda d: d.update(urdf="nowhere.urdf"), "nowhere.urdf does not exist"),
+        (
+            lambda d: d.update(chunks={"execute_s": 50, "expire_after_s": 1.0}),
+            "execute_s 50, expire_after_s 1.0; valid: .* execute_s below expire_after_s",
+        ),
+        (lambda d: d.update(chunks={"execute_s": 0.8}), "execute_s 0.8, expire_after_s 0.8; valid"),
+        (lambda d: d.update(chunks={"blend_s": 0.4}), "chunks: blend_s is 0.4, execute_s 0.3"),
         (lambda d: d.update(cameras={}), "cameras: {} should be non-empty"),
         (lambda d: d["state"].update(topic="no spaces"), "state.topic: 'no spaces' does not match"),
     ],
@@ -98,23 +112,91 @@ def test_single_problem_is_named(
         load_robot(write(edit))
 
 
-def test_joint_without_limits_in_the_urdf_is_refused(
-    write: Callable[..., Path], tmp_path: Path
+def spoil(data: Any, bad: float, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Put `bad` in the place of every number of a robot file; tells the keys of each."""
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+        here = (*path, key) if isinstance(key, str) else path
+        if isinstance(value, int | float):
+            data[key] = bad
+            yield ".".join(here)
+        elif isinstance(value, dict | list):
+            yield from spoil(value, bad, here)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_every_number_must_be_finite(write: Callable[..., Path], bad: float) -> None:
+    keys: set[str] = set()
+    with pytest.raises(RobotFileError) as caught:
+        load_robot(write(lambda data: keys.update(spoil(data, bad))))
+    assert len(keys) == 12
+    told = [problem.partition(": got ") for problem in caught.value.problems]
+    assert sorted(key for key, _, _ in told) == sorted(keys)
+    assert all(re.search(rf"{bad}.*; valid: (a finite|above 0)", text) for *_, text in told)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(JointLimits)])
+def test_joint_limits_must_be_finite(name: str) -> None:
+    limits = {field.name: np.ones(7) for field in fields(JointLimits)}
+    with pytest.raises(RobotFileError, match=rf"{name} is \[nan, .*; valid: finite numbers"):
+        JointLimits(**{**limits, name: np.full(7, math.nan)})
+
+
+@pytest.fixture
+def write_with_urdf(
+    write: Callable[[Callable[[dict[str, Any]], object]], Path], tmp_path: Path
+) -> Callable[[str, str], Path]:
+    """Write a robot file of one joint whose `<axis>` and `<limit>` are given."""
+
+    def arm(axis: str, limit: str) -> Path:
+        urdf = tmp_path / "arm.urdf"
+        urdf.write_text(
+            '<robot name="a"><link name="base"/><link name="tip"/><joint name="j1" type="revolute">'
+            f'<parent link="base"/><child link="tip"/><axis xyz="{axis}"/><limit {limit}/>'
+            "</joint></robot>"
+        )
+
+        def edit(data: dict[str, Any]) -> None:
+            data.update(urdf=str(urdf), joints=["j1"], tip_link="tip")
+            data["limits"].update(acceleration_rad_s2=1.0, jerk_rad_s3=1.0)
+            del data["gripper"], data["actions"]["gripper"]
+
+        return write(edit)
+
+    return arm
+
+
+@pytest.mark.parametrize(
+    ("axis", "limit", "message"),
+    [
+        ("0 0 1", 'lower="-1" upper="1"', "gives joint 'j1' no limit velocity"),
+        (
+            "0 0 1",
+            'lower="abc" upper="1" velocity="1"',
+            "joint 'j1', limit lower: got 'abc'; valid: 1 number",
+        ),
+        ("0 0 1", 'lower="-1" upper="1" velocity="inf"', "empty or not finite.*velocity inf"),
+        ("0 0 1", 'lower="nan" upper="1" velocity="1"', "empty or not finite: lower nan"),
+        ("0 0 1", 'lower="1" upper="-1" velocity="1"', "empty or not finite: lower 1.0, upper -1"),
+        ("0 0", 'lower="-1" upper="1" velocity="1"', "axis xyz: got '0 0'; valid: 3 numbers"),
+        ("0 0 nan", 'lower="-1" upper="1" velocity="1"', "axis xyz: .*nan.* is not finite"),
+        ("0 0 0", 'lower="-1" upper="1" velocity="1"', "'j1' turns about axis .*no direction"),
+    ],
+)
+def test_urdf_that_does_not_describe_the_joint_is_refused(
+    write_with_urdf: Callable[[str, str], Path], axis: str, limit: str, message: str
 ) -> None:
-    urdf = tmp_path / "arm.urdf"
-    urdf.write_text(
-        '<robot name="a"><link name="base"/><link name="tip"/><joint name="j1" type="revolute">'
-        '<parent link="base"/><child link="tip"/><axis xyz="0 0 1"/>'
-        '<limit lower="-1" upper="1" effort="1"/></joint></robot>'
-    )
+    with pytest.raises(RobotFileError, match=message):
+        load_robot(write_with_urdf(axis, limit))
 
-    def edit(data: dict[str, Any]) -> None:
-        data.update(urdf=str(urdf), joints=["j1"], tip_link="tip")
-        data["limits"].update(acceleration_rad_s2=1.0, jerk_rad_s3=1.0)
-        del data["gripper"], data["actions"]["gripper"]
 
-    with pytest.raises(RobotFileError, match="gives joint 'j1' no limit velocity"):
-        load_robot(write(edit))
+@pytest.mark.parametrize("suffix", [".urdf", ".urdf.xacro"])
+def test_urdf_that_is_no_text_is_refused(
+    write: Callable[..., Path], tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"arm{suffix}"
+    path.write_bytes(b"<robot name='\xff'/>")
+    with pytest.raises(RobotFileError, match=f"urdf: .*{suffix}"):
+        load_robot(write(lambda data: data.update(urdf=str(path))))
 
 
 def test_file_that_is_missing_or_no_yaml_is_refused(tmp_path: Path) -> None:
@@ -123,4 +205,7 @@ def test_file_that_is_missing_or_no_yaml_is_refused(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text("joints: [a, b")
     with pytest.raises(RobotFileError, match="no valid YAML"):
+        load_robot(broken)
+    broken.write_bytes(b"robot: caf\xe9")
+    with pytest.raises(RobotFileError, match="no UTF-8 text"):
         load_robot(broken)

@@ -34,7 +34,8 @@ class KinematicChain:
         """Build the chain of the revolute joints `names` from a URDF path, root to tip.
 
         Raises:
-            UrdfError: The moving joints on the path are not `names`, or one is not revolute.
+            UrdfError: The moving joints on the path are not `names`, one is not revolute, or
+                an axis has no direction.
         """
         moving = [joint for joint in chain if joint.kind != "fixed"]
         if [joint.name for joint in moving] != list(names):
@@ -46,9 +47,8 @@ class KinematicChain:
         for joint in chain:
             transform = transform @ _transform(joint)
             if joint.kind in ("revolute", "continuous"):
-                axis = np.asarray(joint.axis)
                 origins.append(transform)
-                axes.append(axis / np.linalg.norm(axis))
+                axes.append(_direction(joint))
                 transform = np.eye(4)
             elif joint.kind != "fixed":
                 raise UrdfError(f"joint {joint.name!r} is {joint.kind}; valid: revolute, fixed")
@@ -60,6 +60,13 @@ class KinematicChain:
         for index, origin in enumerate(self.origins):
             pose = pose @ origin @ _rotation(self.axes[index], position_rad[..., index])
         return np.asarray(pose @ self.tip, np.float64)
+
+
+def _direction(joint: UrdfJoint) -> FloatArray:
+    length = np.linalg.norm(joint.axis)
+    if not length > 0:
+        raise UrdfError(f"joint {joint.name!r} turns about axis {joint.axis}, no direction")
+    return np.asarray(np.asarray(joint.axis) / length, np.float64)
 
 
 def _transform(joint: UrdfJoint) -> FloatArray:

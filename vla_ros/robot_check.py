@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +16,19 @@ from vla_ros.kinematics import KinematicChain
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 _SCHEMA = json.loads((Path(__file__).parent / "robot_schema.json").read_text())
+# Seconds, in rising order.
+CHUNK_DEFAULTS = {"blend_s": 0.1, "execute_s": 0.3, "expire_after_s": 0.8}
+_NUMBERS = jsonschema.Draft202012Validator.TYPE_CHECKER
+
+
+def _is_number(checker: object, value: object) -> bool:
+    # NaN is neither below a minimum nor above a maximum, and YAML can say `.nan` and `.inf`.
+    return _NUMBERS.is_type(value, "number") and abs(cast(float, value)) <= sys.float_info.max
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator, type_checker=_NUMBERS.redefine("number", _is_number)
+)
 
 
 def find_problems(data: Any, folder: Path) -> list[str]:
@@ -23,15 +38,16 @@ def find_problems(data: Any, folder: Path) -> list[str]:
         data: The parsed YAML.
         folder: Where the file lies; its `urdf` is relative to it.
     """
-    validator = jsonschema.Draft202012Validator(_SCHEMA)
-    errors = sorted(validator.iter_errors(data), key=lambda error: list(map(str, error.path)))
+    errors = sorted(
+        _Validator(_SCHEMA).iter_errors(data), key=lambda error: list(map(str, error.path))
+    )
     problems = [_sentence(error) for error in errors]
     if not isinstance(data, dict):
         return problems
     # A part that breaks the schema is not looked at again; the others still are.
     broken = {str(error.path[0]) for error in errors if error.path}
     sound = {key: value for key, value in data.items() if key not in broken}
-    return problems + _deeper_problems(sound, folder)
+    return problems + _pair_problems(data) + _deeper_problems(sound, folder)
 
 
 def _sentence(error: jsonschema.ValidationError) -> str:
@@ -46,14 +62,21 @@ def _sentence(error: jsonschema.ValidationError) -> str:
             f"{schema['oneOf'][0]['maximum']} (radians, not degrees), or a list, one a joint"
         )
     unit = f" ({schema['description']})" if "description" in schema else ""
+    if error.validator_value == "number" and isinstance(error.instance, float):
+        return f"{where}: got {error.instance}; valid: a finite number{unit}"
     return f"{where}: {error.message}{unit}"
 
 
+def _pair_problems(data: Mapping[str, Any]) -> list[str]:
+    actions = data.get("actions")
+    if isinstance(actions, dict) and ("gripper" in data) != ("gripper" in actions):
+        return ["gripper, actions.gripper: both or neither must be given"]
+    return []
+
+
 def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
-    """What the schema cannot see: names against the URDF, lengths, and pairs of keys."""
-    problems = _length_problems(data)
-    if "actions" in data and ("gripper" in data) != ("gripper" in data["actions"]):
-        problems.append("gripper, actions.gripper: both or neither must be given")
+    """What the schema cannot see: names against the URDF, and values against each other."""
+    problems = _length_problems(data) + _chunk_problems(data)
     if "urdf" not in data:
         return problems
     try:
@@ -78,6 +101,19 @@ def _length_problems(data: Mapping[str, Any]) -> list[str]:
         f"limits.{key}: has {len(limits[key])} values for {joints} joints"
         for key in ("acceleration_rad_s2", "jerk_rad_s3")
         if isinstance(limits[key], list) and len(limits[key]) != joints
+    ]
+
+
+def _chunk_problems(data: Mapping[str, Any]) -> list[str]:
+    if "chunks" not in data:
+        return []
+    chunks = CHUNK_DEFAULTS | data["chunks"]
+    blend_s, execute_s, expire_s = (chunks[key] for key in CHUNK_DEFAULTS)
+    if blend_s <= execute_s < expire_s:
+        return []
+    return [
+        f"chunks: blend_s is {blend_s}, execute_s {execute_s}, expire_after_s {expire_s}; "
+        "valid: blend_s at most execute_s, and execute_s below expire_after_s"
     ]
 
 
@@ -106,10 +142,11 @@ def _joint_problems(index: int, name: str, urdf: Mapping[str, UrdfJoint]) -> lis
     ]
     if missing:
         return [f"{where}: the URDF gives joint {name!r} no limit {', '.join(missing)}"]
-    if not joint.lower_rad < joint.upper_rad or not joint.velocity_rad_s > 0:  # type: ignore[operator]
+    limits = cast(tuple[float, ...], (joint.lower_rad, joint.upper_rad, joint.velocity_rad_s))
+    if not all(map(math.isfinite, limits)) or limits[0] >= limits[1] or limits[2] <= 0:
         return [
-            f"{where}: the URDF's limits of {name!r} are empty: lower {joint.lower_rad}, "
-            f"upper {joint.upper_rad}, velocity {joint.velocity_rad_s}"
+            f"{where}: the URDF's limits of {name!r} are empty or not finite: "
+            f"lower {limits[0]}, upper {limits[1]}, velocity {limits[2]}"
         ]
     return []
 

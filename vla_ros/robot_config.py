@@ -13,7 +13,7 @@ import yaml
 from vla_ros.datatypes import FloatArray
 from vla_ros.errors import RobotFileError
 from vla_ros.kinematics import KinematicChain
-from vla_ros.robot_check import find_problems
+from vla_ros.robot_check import CHUNK_DEFAULTS, find_problems
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 GRIPPER = "gripper"
@@ -28,6 +28,15 @@ class JointLimits:
     velocity_rad_s: FloatArray
     acceleration_rad_s2: FloatArray
     jerk_rad_s3: FloatArray
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {values.tolist()}; valid: finite numbers"
+            for name, values in vars(self).items()
+            if not np.isfinite(values).all()
+        ]
+        if problems:
+            raise RobotFileError("joint limits", problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +78,9 @@ class SinkConfig:
 class ChunkConfig:
     """How action chunks are played: see the robot file's `chunks`."""
 
-    execute_s: float = 0.3
-    blend_s: float = 0.1
-    expire_after_s: float = 0.8
+    execute_s: float
+    blend_s: float
+    expire_after_s: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,9 +138,11 @@ def load_robot(path: Path | str) -> RobotConfig:
 
 def _read(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RobotFileError(f"robot file {path}", [f"cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise RobotFileError(f"robot file {path}", [f"is no UTF-8 text: {error}"]) from error
     except yaml.YAMLError as error:
         raise RobotFileError(f"robot file {path}", [f"is no valid YAML: {error}"]) from error
 
@@ -152,7 +163,7 @@ def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
         instruction_topic=data["instruction"]["topic"],
         arm_sink=SinkConfig(**data["actions"]["arm"]),
         gripper_sink=SinkConfig(**gripper_sink) if gripper_sink else None,
-        chunks=ChunkConfig(**data.get("chunks", {})),
+        chunks=ChunkConfig(**(CHUNK_DEFAULTS | data.get("chunks", {}))),
         chain=KinematicChain.from_joints(chain, data["joints"]),
     )
 

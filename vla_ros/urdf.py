@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -37,7 +38,7 @@ def expand(path: Path) -> str:
     if not path.is_file():
         raise UrdfError(f"URDF {path} does not exist")
     if path.suffix != ".xacro":
-        return path.read_text()
+        return _read_text(path)
     try:
         import xacro
     except ImportError as error:
@@ -54,7 +55,7 @@ def read_joints(text: str) -> dict[str, UrdfJoint]:
     """Return all joints of a URDF by name.
 
     Raises:
-        UrdfError: The text is no URDF.
+        UrdfError: The text is no URDF, or a number in it is none.
     """
     try:
         root = ElementTree.fromstring(text)
@@ -80,21 +81,26 @@ def chain_to(joints: dict[str, UrdfJoint], tip_link: str) -> list[UrdfJoint]:
     return chain[::-1]
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UrdfError(f"URDF {path} cannot be read: {error}") from error
+
+
 def _read_joint(element: ElementTree.Element) -> UrdfJoint:
-    limit = element.find("limit")
-    origin = element.find("origin")
-    axis = element.find("axis")
+    name = element.get("name", "")
     return UrdfJoint(
-        name=element.get("name", ""),
+        name=name,
         kind=element.get("type", ""),
         parent=_link(element, "parent"),
         child=_link(element, "child"),
-        origin_xyz_m=_vector(origin, "xyz", (0.0, 0.0, 0.0)),
-        origin_rpy_rad=_vector(origin, "rpy", (0.0, 0.0, 0.0)),
-        axis=_vector(axis, "xyz", (1.0, 0.0, 0.0)),
-        lower_rad=_number(limit, "lower"),
-        upper_rad=_number(limit, "upper"),
-        velocity_rad_s=_number(limit, "velocity"),
+        origin_xyz_m=_vector(element, "origin", "xyz", (0.0, 0.0, 0.0)),
+        origin_rpy_rad=_vector(element, "origin", "rpy", (0.0, 0.0, 0.0)),
+        axis=_vector(element, "axis", "xyz", (1.0, 0.0, 0.0)),
+        lower_rad=_number(element, "lower"),
+        upper_rad=_number(element, "upper"),
+        velocity_rad_s=_number(element, "velocity"),
     )
 
 
@@ -103,16 +109,39 @@ def _link(element: ElementTree.Element, tag: str) -> str:
     return "" if child is None else child.get("link", "")
 
 
-def _number(element: ElementTree.Element | None, key: str) -> float | None:
-    text = None if element is None else element.get(key)
-    return None if text is None else float(text)
+def _number(joint: ElementTree.Element, key: str) -> float | None:
+    # A limit may be infinite here: it is refused only where the robot file names the joint.
+    numbers = _numbers(joint, "limit", key, 1)
+    return None if numbers is None else numbers[0]
 
 
 def _vector(
-    element: ElementTree.Element | None, key: str, default: tuple[float, ...]
+    joint: ElementTree.Element, tag: str, key: str, default: tuple[float, ...]
 ) -> tuple[float, ...]:
+    numbers = _numbers(joint, tag, key, 3)
+    if numbers is not None and not all(map(math.isfinite, numbers)):
+        raise UrdfError(f"joint {joint.get('name')!r}, {tag} {key}: {numbers} is not finite")
+    return default if numbers is None else numbers
+
+
+def _numbers(
+    joint: ElementTree.Element, tag: str, key: str, count: int
+) -> tuple[float, ...] | None:
+    """The numbers of an attribute; `None` where it is not given."""
+    element = joint.find(tag)
     text = None if element is None else element.get(key)
-    return default if text is None else tuple(float(word) for word in text.split())
+    if text is None:
+        return None
+    try:
+        numbers = tuple(float(word) for word in text.split())
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count:
+        raise UrdfError(
+            f"joint {joint.get('name')!r}, {tag} {key}: got {text!r}; "
+            f"valid: {count} number{'s' if count > 1 else ''}"
+        )
+    return numbers
 
 
 def rotation_from_rpy(rpy_rad: tuple[float, ...]) -> FloatArray:
