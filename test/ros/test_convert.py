@@ -146,7 +146,7 @@ def test_a_command_becomes_one_point_from_now(robot: RobotConfig):
         gripper_open=0.5,
         stamp_s=7.0,
     )
-    arm = convert.trajectory_from_command(command, robot)
+    arm = convert.trajectory_from_commands([command], robot)
     (point,) = arm.points
     assert arm.header.stamp.sec == arm.header.stamp.nanosec == 0
     assert arm.joint_names == ["shoulder", "elbow", "wrist"]
@@ -157,7 +157,7 @@ def test_a_command_becomes_one_point_from_now(robot: RobotConfig):
     assert gripper is not None
     assert gripper.joint_names == ["finger"]
     assert gripper.points[0].positions.tolist() == [0.02]
-    hold = convert.trajectory_from_command(convert.hold_of(command), robot)
+    hold = convert.trajectory_from_commands([convert.hold_of(command)], robot)
     assert hold.points[0].velocities.tolist() == [0.0, 0.0, 0.0]
     assert hold.points[0].positions.tolist() == [0.1, 0.2, 0.3]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +115,28 @@ def test_deactivation_comes_to_rest_and_is_silent_afterwards(bench: Bench):
     bench.client.arm.clear()
     assert bench.change(ACTIVATE)
     bench.until(lambda: bench.client.arm, "commands after the second activation")
+
+
+def test_an_arm_that_needs_longer_to_stop_is_sent_the_rest_of_its_stop(
+    bench: Bench, robot_file: Path, capfd
+):
+    text = robot_file.read_text()
+    robot_file.write_text(text.replace("acceleration_rad_s2: 10.0", "acceleration_rad_s2: 0.3"))
+    bench.start()
+    bench.run()
+    bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.38, "motion")
+    assert bench.change(DEACTIVATE)
+    bench.until(lambda: len(bench.client.arm[-1].points) > 1, "the rest of the stop")
+    assert "the rest of the stop as one trajectory" in capfd.readouterr().err
+    *streamed, last = bench.client.arm
+    speeds = np.array([msg.points[0].velocities for msg in streamed[-20:]])
+    speeds = np.vstack([speeds, [point.velocities for point in last.points]])
+    assert np.abs(np.diff(speeds, axis=0)).max() < 2.5 * 0.3 * 0.01
+    assert not speeds[-1].any()
+    due_s = [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in last.points]
+    np.testing.assert_allclose(due_s, 0.01 * np.arange(2, len(due_s) + 2), atol=1e-6)
+    path = np.array([point.positions for point in last.points])
+    assert np.abs(np.diff(path, n=2, axis=0)).max() < 1.01 * 0.3 * 0.01**2
 
 
 def test_deactivation_answers_while_the_policy_hangs(bench: Bench):

@@ -6,6 +6,7 @@ Functions of values only. Whatever a message claims is checked before anything i
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -20,7 +21,7 @@ from vla_ros.robot_config import RobotConfig
 
 MAX_PIXELS = 4096 * 2160
 HORIZON_PERIODS = 2.0
-"""`time_from_start` of a streamed point, in control periods: the controller never runs dry."""
+"""`time_from_start` of the first point, in control periods: the controller never runs dry."""
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 _TO_RGB = {
@@ -152,14 +153,17 @@ def _velocities(msg: JointState, names: tuple[str, ...]) -> FloatArray:
     return np.where(np.isfinite(velocities), velocities, 0.0)
 
 
-def trajectory_from_command(command: Command, robot: RobotConfig) -> JointTrajectory:
-    """One streamed point for the arm's `joint_trajectory_controller`.
+def trajectory_from_commands(commands: Sequence[Command], robot: RobotConfig) -> JointTrajectory:
+    """Points for the arm's `joint_trajectory_controller`: one is streamed, several are a path.
 
     The stamp is 0, which means "from now": a controller refuses a trajectory that ends in the past.
+
+    Args:
+        commands: For ticks in a row, at least one.
+        robot: The arm.
     """
-    return _trajectory(
-        robot.joints, command.position_rad, command.velocity_rad_s, robot.tick_s * HORIZON_PERIODS
-    )
+    setpoints = [(command.position_rad, command.velocity_rad_s) for command in commands]
+    return _trajectory(robot.joints, setpoints, robot.tick_s)
 
 
 def gripper_trajectory_from_command(command: Command, robot: RobotConfig) -> JointTrajectory | None:
@@ -167,9 +171,7 @@ def gripper_trajectory_from_command(command: Command, robot: RobotConfig) -> Joi
     if robot.gripper is None or command.gripper_open is None:
         return None
     position = np.array([robot.gripper.position_m(command.gripper_open)])
-    return _trajectory(
-        (robot.gripper.joint,), position, np.zeros(1), robot.tick_s * HORIZON_PERIODS
-    )
+    return _trajectory((robot.gripper.joint,), [(position, np.zeros(1))], robot.tick_s)
 
 
 def hold_of(command: Command) -> Command:
@@ -178,10 +180,16 @@ def hold_of(command: Command) -> Command:
 
 
 def _trajectory(
-    names: tuple[str, ...], positions: FloatArray, velocities: FloatArray, duration_s: float
+    names: tuple[str, ...], setpoints: Sequence[tuple[FloatArray, FloatArray]], tick_s: float
 ) -> JointTrajectory:
-    point = JointTrajectoryPoint(positions=array("d", positions), velocities=array("d", velocities))
-    stamp = stamp_from_seconds(duration_s)
-    point.time_from_start.sec = stamp.sec
-    point.time_from_start.nanosec = stamp.nanosec
-    return JointTrajectory(joint_names=list(names), points=[point])
+    """Points at (positions, velocities), one period apart."""
+    points = []
+    for index, (positions, velocities) in enumerate(setpoints):
+        point = JointTrajectoryPoint(
+            positions=array("d", positions), velocities=array("d", velocities)
+        )
+        stamp = stamp_from_seconds((HORIZON_PERIODS + index) * tick_s)
+        point.time_from_start.sec = stamp.sec
+        point.time_from_start.nanosec = stamp.nanosec
+        points.append(point)
+    return JointTrajectory(joint_names=list(names), points=points)

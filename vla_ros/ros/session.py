@@ -140,7 +140,8 @@ class Session:
         """Decelerate inside the limits and send the last hold; blocks for less than a second.
 
         Returns:
-            Whether the arm was at rest before the time was over.
+            Whether the arm was at rest before the time was over. If not, the rest of its stop was
+            sent as one trajectory, which the driver follows by itself.
         """
         self.loop.begin_deactivation()
         started_s = time.monotonic()
@@ -150,8 +151,12 @@ class Session:
             # Nobody turns the executor meanwhile, and with it /clock: pace by the steady clock.
             time.sleep(self.robot.tick_s)
             elapsed_s = time.monotonic() - started_s
-        self.sink.hold()
-        return self.loop.is_stopped
+        remaining = self.loop.remaining_stop(now_s + elapsed_s)
+        if remaining:
+            self.sink.publish(*remaining)
+        else:
+            self.sink.hold()
+        return not remaining
 
     def image_age_s(self, now_s: float) -> float | None:
         """Age of the oldest picture behind the chunk that is being played."""

@@ -39,11 +39,11 @@ class TrajectorySink:
         self._publishers.append(publisher)
         return publisher
 
-    def publish(self, command: Command) -> None:
-        """Send one command to the drivers."""
-        self._last = command
-        self._arm.publish(convert.trajectory_from_command(command, self._robot))
-        gripper = convert.gripper_trajectory_from_command(command, self._robot)
+    def publish(self, *commands: Command) -> None:
+        """Send the command of this tick to the drivers, or those of several ticks to come."""
+        self._last = commands[-1]
+        self._arm.publish(convert.trajectory_from_commands(commands, self._robot))
+        gripper = convert.gripper_trajectory_from_command(self._last, self._robot)
         if gripper is not None and self._gripper is not None:
             self._gripper.publish(gripper)
 

@@ -154,7 +154,10 @@ class VlaNode(LifecycleNode):
             now_s = ticker.now_s()
             ticker.close()
             if not session.come_to_rest(now_s):
-                self.get_logger().error("still moving when the time to come to rest was over")
+                self.get_logger().error(
+                    "still moving when the time to come to rest was over; the driver has been sent "
+                    "the rest of the stop as one trajectory"
+                )
             session.sink.flush(_FLUSH_S)
         finally:
             super().on_deactivate(state)

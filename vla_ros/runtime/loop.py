@@ -112,6 +112,14 @@ class ControlLoop:
         """Whether the commanded motion has ended, or never began."""
         return not self._seeded or self._shaper.is_at_rest
 
+    def remaining_stop(self, now_s: float) -> list[Command]:
+        """The commands until rest, one a tick from `now_s` on; none when the arm is at rest."""
+        commands: list[Command] = []
+        while not self.is_stopped:
+            command = self._hold(now_s + len(commands) * self._robot.tick_s)
+            commands += [] if command is None else [command]
+        return commands
+
     def wants_observation(self, now_s: float) -> bool:
         """Whether `step(now_s)` would send an observation, if pictures and joints are fresh."""
         return self._forbidden() is None and bool(self._instruction) and self._is_due(now_s)
