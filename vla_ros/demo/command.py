@@ -40,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "stand for what the scene asks for, and success is judged by that",
     )
     add("--time-limit-s", type=float, default=TIME_LIMIT_S, help="simulated time of an episode")
+    add(
+        "--real-time-factor",
+        type=float,
+        default=1.0,
+        help="simulated seconds a second; below 1 on a busy machine (default: 1)",
+    )
     add("--out", type=Path, default=Path("demo_output"), help="folder for film, stills and logs")
 
 
@@ -83,6 +89,7 @@ def _options(arguments: argparse.Namespace) -> StageOptions:
         checkpoint=arguments.checkpoint or share_path("checkpoints/tabletop"),
         robot=arguments.robot or share_path("config/panda.yaml"),
         device=arguments.device,
+        real_time_factor=arguments.real_time_factor,
         with_pictures=True,
         log_dir=arguments.out,
     )

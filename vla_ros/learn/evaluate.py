@@ -45,6 +45,7 @@ class Settings:
     wordings: str
     latency_s: float
     film_dir: Path | None
+    real_time_factor: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--video", type=Path, help="folder to write a film of every episode to")
     add("--no-random", action="store_true", help="leave out the random policy's run")
     add("--through-ros", action="store_true", help="run over ROS topics: sim_node and vla_node")
+    add(
+        "--real-time-factor",
+        type=float,
+        default=1.0,
+        help="with --through-ros: simulated seconds a second; below 1 on a busy machine",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -110,6 +117,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         wordings=arguments.wordings,
         latency_s=arguments.latency_s,
         film_dir=arguments.video,
+        real_time_factor=arguments.real_time_factor,
     )
 
 

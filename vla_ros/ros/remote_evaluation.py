@@ -43,6 +43,7 @@ def evaluate_through_ros(
     options = StageOptions(
         checkpoint=settings.checkpoint,
         robot=settings.robot,
+        real_time_factor=settings.real_time_factor,
         with_pictures=settings.film_dir is not None,
     )
     with open_stage(options) as stage:

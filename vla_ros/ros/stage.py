@@ -48,6 +48,8 @@ class StageOptions:
         robot: Robot file.
         device: Where the policy computes: auto, cpu or cuda.
         threads: CPU threads of the policy; one leaves the other core to the simulation.
+        real_time_factor: Simulated seconds in a real one; below 1 keeps a policy on a busy machine
+            as quick, in simulated time, as on a free one.
         with_pictures: Whether takes hold what the cameras saw.
         log_dir: Folder for the nodes' logs; `None` keeps them only while the stage stands.
     """
@@ -56,6 +58,7 @@ class StageOptions:
     robot: Path
     device: str = "auto"
     threads: int = 1
+    real_time_factor: float = 1.0
     with_pictures: bool = False
     log_dir: Path | None = None
 
@@ -255,7 +258,11 @@ def _nodes(options: StageOptions) -> list[tuple[str, str, dict[str, object]]]:
     episode instead of changing it.
     """
     robot = str(options.robot.resolve())
-    sim = {"robot_file": robot, "publish_clock": True}
+    sim = {
+        "robot_file": robot,
+        "publish_clock": True,
+        "real_time_factor": options.real_time_factor,
+    }
     vla = {
         "robot_file": robot,
         "checkpoint": str(options.checkpoint.resolve()),
