@@ -75,7 +75,7 @@ def test_nothing_of_an_episode_reaches_the_next(stage, log_dir):
     after = (log_dir / "vla_node.log").read_text().rpartition("]: active\n")[2]
     before, words, running = after.partition("instruction: 'open it, drawer!'")
     assert words
-    assert "hold_no_instruction" in before
+    assert "waiting_for_instruction" in before
     assert "running" not in before
     assert "running" in running
 

@@ -112,9 +112,30 @@ def test_deactivation_comes_to_rest_and_is_silent_afterwards(bench: Bench):
     heard = bench.client.heard()
     bench.diagnostics(2)
     assert bench.client.heard() == heard
-    bench.client.arm.clear()
+
+
+def test_an_instruction_of_before_the_activation_is_not_followed(bench: Bench):
+    bench.start()
+    assert bench.change(CONFIGURE)
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.deliver("/vla/instruction", lambda: bench.client.say("sway"))
     assert bench.change(ACTIVATE)
-    bench.until(lambda: bench.client.arm, "commands after the second activation")
+    bench.until_status("waiting_for_instruction")
+    bench.client.say("sway")
+    bench.until_status("running")
+    assert bench.change(DEACTIVATE)
+    bench.deliver("/vla/instruction", lambda: bench.client.say("sway back"))
+    bench.client.statuses.clear()
+    assert bench.change(ACTIVATE)
+    bench.until_status("waiting_for_instruction")
+    bench.ticks(20)  # the last hold of before has arrived
+    bench.client.arm.clear()
+    bench.ticks(30)
+    assert bench.client.status() == "waiting_for_instruction"
+    assert not bench.client.arm
+    bench.client.say("sway")
+    bench.until_status("running")
 
 
 def test_an_arm_that_needs_longer_to_stop_is_sent_the_rest_of_its_stop(

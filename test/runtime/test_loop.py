@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -85,9 +86,19 @@ def test_the_first_command_starts_at_the_measured_state(rig):
     rig.run(1.0)
     moved = rig.position_rad = measured - 0.3
     rig.loop.activate(rig.now_s)
+    rig.loop.set_instruction("pick")
     count = len(rig.commands)
     rig.run(0.1)
     assert np.abs(rig.commands[count].position_rad - moved).max() < 1e-3
+
+
+@pytest.mark.parametrize("text", ["pick", "pick\x07"])
+def test_an_instruction_of_before_the_activation_is_forgotten(rig, text):
+    with contextlib.suppress(InstructionError):
+        rig.start(text)
+    rig.loop.activate(rig.now_s)
+    assert statuses(rig.run(0.3)) == [Status.WAITING_FOR_INSTRUCTION]
+    assert rig.start(text="pick").status is Status.RUNNING
 
 
 def test_it_follows_the_policy_inside_the_limits(rig, policy, motion_within):

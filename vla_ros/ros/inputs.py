@@ -23,7 +23,7 @@ from vla_ros.runtime import ControlLoop
 # REP 2003: best effort hears every publisher. Depth 1: an old picture is of no use.
 _SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Volatile hears latched publishers (`ros2 topic pub`) and plain ones alike; a latched subscription
-# would not hear the plain ones. What was said before the node was configured is not heard: an arm
+# would not hear the plain ones. What is said while the node is not active does not count: an arm
 # must not set off for a sentence of yesterday.
 _INSTRUCTION_QOS = QoSProfile(depth=1)
 
@@ -60,12 +60,21 @@ class Inputs:
         self._robot = robot
         self._loop = loop
         self._qos = qos
+        self._is_listening = False
         self._text: str | None = None
         self._subscriptions: list[Subscription] = []
         for name in cameras:
             self._subscribe(Image, robot.cameras[name].topic, self._image_taker(name), _SENSOR_QOS)
         self._subscribe(JointState, robot.state.topic, self._take_state, _SENSOR_QOS)
         self._subscribe(String, robot.instruction_topic, self._take_text, _INSTRUCTION_QOS)
+
+    def start_listening(self) -> None:
+        """Follow the instructions that arrive from now on."""
+        self._is_listening, self._text = True, None
+
+    def stop_listening(self) -> None:
+        """Drop the instructions that arrive from now on."""
+        self._is_listening = False
 
     def close(self) -> None:
         """Remove the subscriptions."""
@@ -110,6 +119,9 @@ class Inputs:
             self._loop.put_state(convert.state_from_msg(msg, self._robot))
 
     def _take_text(self, msg: String) -> None:
+        if not self._is_listening:
+            self._node.get_logger().info(f"not active: instruction dropped: {msg.data!r}")
+            return
         self._loop.set_instruction(msg.data)
         if msg.data != self._text:
             self._text = msg.data

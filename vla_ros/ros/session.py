@@ -106,6 +106,10 @@ class Session:
         """Start anew as soon as the policy is loaded; nothing of an earlier activation is used."""
         self.last = None
         self.sink.forget()
+        self.inputs.start_listening()
+        self.loop.activate(now_s)
+        # A loop that runs before its policy is there would take it for a hanging one.
+        self.loop.stop()
         self._is_starting = True
         self._start_when_ready(now_s)
 
@@ -143,6 +147,7 @@ class Session:
             Whether the arm was at rest before the time was over. If not, the rest of its stop was
             sent as one trajectory, which the driver follows by itself.
         """
+        self.inputs.stop_listening()
         self.loop.begin_deactivation()
         started_s = time.monotonic()
         elapsed_s = 0.0
@@ -176,10 +181,9 @@ class Session:
         return self._explained(self.loop.step(when.now_s, standstill_s=when.standstill_s))
 
     def _start_when_ready(self, now_s: float) -> None:
-        # A loop that is started before its policy is there would take it for a hanging one.
         if self._is_starting and self.worker.is_ready:
             self._is_starting = False
-            self.loop.activate(now_s)
+            self.loop.reset(now_s)
 
     def _explained(self, tick: Tick) -> Tick:
         """Name what the loop cannot know: there is no policy yet."""

@@ -87,8 +87,12 @@ class ControlLoop:
     # --- life
 
     def activate(self, now_s: float) -> None:
-        """Start: new epoch, no fault, the first command will be seeded from the measured state."""
+        """Start: new epoch, no fault, the first command will be seeded from the measured state.
+
+        An instruction of before is forgotten: an arm must not set off for a sentence of yesterday.
+        """
         self._seeded = False
+        self._instruction, self._refused_instruction = None, ""
         self.reset(now_s)
 
     def reset(self, now_s: float) -> None:
