@@ -26,7 +26,7 @@ def _is_number(checker: object, value: object) -> bool:
     return _NUMBERS.is_type(value, "number") and abs(cast(float, value)) <= sys.float_info.max
 
 
-_Validator = jsonschema.validators.extend(
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator, type_checker=_NUMBERS.redefine("number", _is_number)
 )
 
