@@ -5,10 +5,11 @@ It stands at the bottom layer, so that the runtime can name it without importing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from vla_ros.datatypes import ActionChunk, ActionPrefix, Observation
+from vla_ros.kinematics import KinematicChain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class PolicySpec:
         action_names: Names of the action's entries, in order, gripper last when there is one.
         horizon: Number of steps T in a chunk.
         step_s: Time between two steps.
+        chain: Kinematics it takes the arm to have; `None` for a policy that uses none.
     """
 
     robot: str
@@ -47,6 +49,7 @@ class PolicySpec:
     action_names: tuple[str, ...]
     horizon: int
     step_s: float
+    chain: KinematicChain | None = field(default=None, compare=False)
 
 
 class Policy(Protocol):

@@ -147,7 +147,7 @@ def test_learns_what_the_pictures_tell(
 def test_what_is_written_is_a_policy_for_the_robot(
     dataset: Dataset, robot: RobotConfig, tmp_path: Path
 ) -> None:
-    training = begin(dataset, robot, tmp_path)
+    training = begin(dataset, robot, tmp_path, horizon=8)
     train(training, NO_LIMIT)
     policy = VLAPolicy.load(tmp_path, device="cpu")
     check_fits(policy.spec, robot)

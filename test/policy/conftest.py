@@ -47,7 +47,7 @@ def checkpoint(robot: RobotConfig) -> Checkpoint:
             state_names=names,
             action_names=names,
             horizon=model.horizon,
-            step_s=0.05,
+            step_s=0.1,
         ),
         normalizer=Normalizer(
             feature_mean=rng.normal(size=17),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,6 +145,11 @@ def lose_word(data: dict[str, Any]) -> None:
     data["vocabulary"].pop()
 
 
+def set_in(part: str, **values: Any) -> Callable[[dict[str, Any]], None]:
+    """A change that sets `values` in a part of `config.json`."""
+    return lambda data: data[part].update(values)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -152,6 +158,15 @@ def lose_word(data: dict[str, Any]) -> None:
         (zero_deviation, "a standard deviation is not above 0"),
         (infinite_mean, "a normalisation statistic is not finite"),
         (lose_word, "model.vocab_size is 9, expected 8"),
+        (set_in("policy", step_s=0.0), "policy.step_s is 0.0, expected a time above 0 s"),
+        (set_in("policy", step_s=math.nan), "policy.step_s is nan"),
+        (set_in("policy", horizon=math.inf), "OverflowError"),
+        (set_in("model", horizon=10**9), "horizon is 1000000000, .* at most"),
+        (set_in("model", width=10**6), "width is 1000000, .* at most"),
+        (set_in("model", cameras=[str(i) for i in range(99)]), "there must be 1 to 16"),
+        (set_in("kinematic_chain", axes=1.0), "not as `train` writes it"),
+        (set_in("kinematic_chain", tip=[1.0]), r"shape of tip is \(1,\), expected \(4, 4\)"),
+        (set_in("kinematic_chain", tip=[[math.nan] * 4] * 4), "kinematic chain is not finite"),
     ],
 )
 def test_parts_that_contradict_each_other_are_refused(
@@ -170,6 +185,34 @@ def test_writing_replaces_and_leaves_nothing_else(checkpoint: Checkpoint, folder
 
 def test_fits_its_own_robot(checkpoint: Checkpoint, robot: RobotConfig) -> None:
     check_fits(checkpoint.spec, robot)
+
+
+def test_what_is_read_fits_only_an_arm_of_the_same_kinematics(
+    folder: Path, robot: RobotConfig
+) -> None:
+    spec = read_spec(folder)
+    check_fits(spec, robot)
+    origins, tip = robot.chain.origins.copy(), robot.chain.tip.copy()
+    origins[2, 0, 3] += 0.05
+    tip[2, 3] += 5e-5
+    longer = replace(robot, chain=replace(robot.chain, origins=origins, tip=tip))
+    with pytest.raises(CheckpointError, match=r"kinematics: panda_joint3 stand elsewhere"):
+        check_fits(spec, longer)
+    tip[2, 3] += 0.1
+    with pytest.raises(CheckpointError, match=r"kinematics: panda_joint3, the tip stand"):
+        check_fits(spec, longer)
+
+
+@pytest.mark.parametrize(("step_s", "fits"), [(0.08, True), (0.075, False), (0.05, False)])
+def test_a_chunk_must_be_longer_than_what_is_played_of_it(
+    checkpoint: Checkpoint, robot: RobotConfig, step_s: float, fits: bool
+) -> None:
+    spec = replace(checkpoint.spec, step_s=step_s)
+    if fits:
+        check_fits(spec, robot)
+        return
+    with pytest.raises(CheckpointError, match=r"execute_s is 0.3 s, .*lower chunks.execute_s"):
+        check_fits(spec, robot)
 
 
 def test_all_mismatches_with_a_robot_are_told(checkpoint: Checkpoint, robot: RobotConfig) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import torch
 from vla_ros.datatypes import Frame, Observation
 from vla_ros.errors import CheckpointError, ImageError, InstructionError, ParameterError, StateError
 from vla_ros.image import resize
+from vla_ros.model.config import HEADS
 from vla_ros.model.vision import to_input
 from vla_ros.model.vla import VLAModel
 from vla_ros.policy.checkpoint import (
@@ -41,8 +46,8 @@ def test_a_chunk_carries_the_observations_time_and_epoch(
 ) -> None:
     chunk = policy.infer(observation)
     assert chunk.actions.shape == (4, 8)
-    assert (chunk.start_s, chunk.step_s, chunk.epoch) == (10.0, 0.05, 4)
-    np.testing.assert_allclose(chunk.due_s(), [10.05, 10.1, 10.15, 10.2])
+    assert (chunk.start_s, chunk.step_s, chunk.epoch) == (10.0, 0.1, 4)
+    np.testing.assert_allclose(chunk.due_s(), [10.1, 10.2, 10.3, 10.4])
     assert chunk.inference_s > 0
 
 
@@ -142,6 +147,43 @@ def test_weights_of_another_model_are_refused(
     write_checkpoint(tmp_path / "other", checkpoint, weights)
     with pytest.raises(CheckpointError, match=r"not those of the model .*(?s:.)*norm.weight"):
         VLAPolicy.load(tmp_path / "other", device="cpu")
+
+
+@contextmanager
+def little_memory(more_bytes: int) -> Iterator[None]:
+    """Let this process take only `more_bytes` more address space."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_sizes_that_the_weights_do_not_have_are_refused_before_memory_is_taken(
+    folder: Path,
+) -> None:
+    path = folder / "config.json"
+    data = json.loads(path.read_text())
+    data["model"].update(width=8192, vision_blocks=4)  # 12 GB
+    path.write_text(json.dumps(data))
+    with (
+        little_memory(2 << 30),
+        pytest.raises(CheckpointError, match=r"head.0.bias is \(64,\), expected \(16384,\)"),
+    ):
+        VLAPolicy.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_either_head_can_be_written_and_read(
+    checkpoint: Checkpoint, tmp_path: Path, observation: Observation, head: str
+) -> None:
+    other = replace(checkpoint, model=replace(checkpoint.model, action_head=head))
+    weights = {name: value.numpy() for name, value in VLAModel(other.model).state_dict().items()}
+    write_checkpoint(tmp_path, other, weights)
+    chunk = VLAPolicy.load(tmp_path, device="cpu").infer(observation)
+    assert np.isfinite(chunk.actions).all()
 
 
 def test_an_unknown_device_lists_the_known(folder: Path) -> None:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from vla_ros.errors import ParameterError
 
 HEADS = ("mlp", "diffusion")
+# Far beyond use: a broken file shall be refused before it asks for all the memory.
+_LARGEST = {
+    "state_features": 1024,
+    "action_dim": 1024,
+    "horizon": 1024,
+    "vocab_size": 1_000_000,
+    "max_len": 8192,
+    "image_px": 2048,
+    "patch_px": 2048,
+    "width": 8192,
+    "heads": 256,
+    "vision_blocks": 128,
+    "language_blocks": 128,
+    "fusion_layers": 128,
+}
+_MOST_CAMERAS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +67,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{field.name} is {value}, it must be a whole number above 0"
-            for field in fields(self)
-            if field.type == "int"
-            and (type(value := getattr(self, field.name)) is not int or value < 1)
+            f"{name} is {value}, it must be a whole number above 0, at most {largest}"
+            for name, largest in _LARGEST.items()
+            if type(value := getattr(self, name)) is not int or not 1 <= value <= largest
         ]
         problems += [] if problems else self._mismatches()
         if problems:
@@ -62,8 +77,12 @@ class ModelConfig:
 
     def _mismatches(self) -> list[str]:
         problems = []
-        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
-            problems.append(f"cameras are {self.cameras}, there must be one or more, each once")
+        if not 1 <= len(self.cameras) <= _MOST_CAMERAS or len(set(self.cameras)) != len(
+            self.cameras
+        ):
+            problems.append(
+                f"cameras are {self.cameras}, there must be 1 to {_MOST_CAMERAS}, each once"
+            )
         if self.image_px % self.patch_px:
             problems.append(f"image_px {self.image_px} is no multiple of patch_px {self.patch_px}")
         if self.width % self.heads:

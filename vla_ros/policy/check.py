@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from vla_ros.datatypes import FloatArray
 from vla_ros.errors import CheckpointError
+from vla_ros.kinematics import KinematicChain
 from vla_ros.policy_protocol import PolicySpec
 from vla_ros.robot_config import GRIPPER, RobotConfig
+
+# Of metres and of entries of unit vectors: rounding in a URDF stays below, another arm above.
+_CHAIN_TOLERANCE = 1e-4
+_ROUNDING_S = 1e-6
 
 
 def check_fits(spec: PolicySpec, robot: RobotConfig) -> None:
@@ -16,6 +24,7 @@ def check_fits(spec: PolicySpec, robot: RobotConfig) -> None:
     problems = [*_robot(spec, robot), *_cameras(spec, robot)]
     problems += _names("state", spec.state_names, robot)
     problems += _names("action", spec.action_names, robot)
+    problems += [*_chain(spec, robot), *_chunks(spec, robot)]
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise CheckpointError(
@@ -55,3 +64,36 @@ def _names(what: str, names: tuple[str, ...], robot: RobotConfig) -> list[str]:
             f"the robot file lists, in order: {', '.join(robot.joints)}"
         )
     return problems or [f"{what}: the gripper must come last, got {', '.join(names)}"]
+
+
+def _chain(spec: PolicySpec, robot: RobotConfig) -> list[str]:
+    # Another number of joints is told by their names.
+    if spec.chain is None or len(spec.chain.axes) != len(robot.joints):
+        return []
+    parts = zip((*robot.joints, "the tip"), _parts(spec.chain), _parts(robot.chain), strict=True)
+    elsewhere = [
+        name for name, one, other in parts if not np.abs(one - other).max() <= _CHAIN_TOLERANCE
+    ]
+    if not elsewhere:
+        return []
+    return [
+        f"kinematics: {', '.join(elsewhere)} stand elsewhere or turn about another axis in the "
+        "robot file's URDF than in the training's; use the URDF and tip_link of the training"
+    ]
+
+
+def _parts(chain: KinematicChain) -> list[FloatArray]:
+    """Numbers of each joint, then of the tip."""
+    joints = zip(chain.origins, chain.axes, strict=True)
+    return [*(np.append(origin, axis) for origin, axis in joints), chain.tip]
+
+
+def _chunks(spec: PolicySpec, robot: RobotConfig) -> list[str]:
+    execute_s, chunk_s = robot.chunks.execute_s, spec.horizon * spec.step_s
+    if execute_s < chunk_s - _ROUNDING_S:
+        return []
+    return [
+        f"chunks: execute_s is {execute_s:g} s, but a chunk of the checkpoint ends after "
+        f"{chunk_s:g} s ({spec.horizon} steps of {spec.step_s:g} s); lower chunks.execute_s in "
+        "the robot file, or train with a longer --horizon"
+    ]

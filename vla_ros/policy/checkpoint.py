@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -31,6 +32,8 @@ from vla_ros.policy_protocol import CameraSpec, PolicySpec
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 _KEYS = ("model", "policy", "normalization", "vocabulary", "kinematic_chain", "weights_sha256")
+# What reading numbers and names out of any JSON can raise.
+_UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, ParameterError)
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -70,11 +73,11 @@ def read_checkpoint(folder: Path | str) -> Checkpoint:
     data = _read_json(path)
     try:
         checkpoint = _decode(data)
-    except (KeyError, TypeError, ValueError, AttributeError, ParameterError) as error:
+        problems = _mismatches(checkpoint)
+    except _UNUSABLE as error:
         raise CheckpointError(
             f"{path} is not as `train` writes it: {type(error).__name__}: {error}"
         ) from error
-    problems = _mismatches(checkpoint)
     if problems:
         raise CheckpointError(f"{path} contradicts itself: {'; '.join(problems)}")
     return checkpoint
@@ -159,7 +162,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _encode(checkpoint: Checkpoint, weights_sha256: str) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
-        "policy": asdict(checkpoint.spec),
+        "policy": {k: v for k, v in asdict(checkpoint.spec).items() if k != "chain"},
         "model": asdict(checkpoint.model),
         "training": dict(checkpoint.training),
         "weights_sha256": weights_sha256,
@@ -181,6 +184,7 @@ def _arrays(data: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
 def _decode(data: dict[str, Any]) -> Checkpoint:
     model, policy = data["model"], data["policy"]
     config = ModelConfig(**{**model, "cameras": tuple(model["cameras"])})
+    chain = KinematicChain(**_arrays(data["kinematic_chain"]))
     spec = PolicySpec(
         robot=policy["robot"],
         cameras=tuple(CameraSpec(**camera) for camera in policy["cameras"]),
@@ -188,13 +192,14 @@ def _decode(data: dict[str, Any]) -> Checkpoint:
         action_names=tuple(policy["action_names"]),
         horizon=int(policy["horizon"]),
         step_s=float(policy["step_s"]),
+        chain=chain,
     )
     return Checkpoint(
         model=config,
         spec=spec,
         normalizer=Normalizer(**_arrays(data["normalization"])),
         tokenizer=Tokenizer(tuple(data["vocabulary"]), config.max_len),
-        chain=KinematicChain(**_arrays(data["kinematic_chain"])),
+        chain=chain,
         training=dict(data.get("training", {})),
     )
 
@@ -202,7 +207,8 @@ def _decode(data: dict[str, Any]) -> Checkpoint:
 def _mismatches(checkpoint: Checkpoint) -> list[str]:
     """Parts of a checkpoint that do not go together."""
     model, spec, normalizer = checkpoint.model, checkpoint.spec, checkpoint.normalizer
-    joints, features = len(checkpoint.chain.axes), len(spec.state_names) + POSE_FEATURES
+    chain, features = checkpoint.chain, len(spec.state_names) + POSE_FEATURES
+    joints = len(chain.axes)
     pictures = tuple(camera.name for camera in spec.cameras)
     pairs = {
         "model.cameras": (model.cameras, pictures),
@@ -211,6 +217,9 @@ def _mismatches(checkpoint: Checkpoint) -> list[str]:
         "model.vocab_size": (model.vocab_size, len(checkpoint.tokenizer.vocabulary)),
         "model.state_features": (model.state_features, features),
         "first words of the vocabulary": (checkpoint.tokenizer.vocabulary[:3], SPECIAL),
+        "shape of axes": (chain.axes.shape, (joints, 3)),
+        "shape of origins": (chain.origins.shape, (joints, 4, 4)),
+        "shape of tip": (chain.tip.shape, (4, 4)),
         "shape of feature_mean": (normalizer.feature_mean.shape, (features,)),
         "shape of feature_std": (normalizer.feature_std.shape, (features,)),
         "shape of delta_mean": (normalizer.delta_mean.shape, (spec.horizon, joints)),
@@ -222,6 +231,10 @@ def _mismatches(checkpoint: Checkpoint) -> list[str]:
             problems.append(f"camera {camera.name!r} is not {model.image_px} px high and wide")
         if camera.resize not in RESIZE_MODES:
             problems.append(f"camera {camera.name!r}: resize {camera.resize!r} is unknown")
+    if not (math.isfinite(spec.step_s) and spec.step_s > 0):
+        problems.append(f"policy.step_s is {spec.step_s}, expected a time above 0 s")
+    if not all(np.isfinite(values).all() for values in (chain.axes, chain.origins, chain.tip)):
+        problems.append("a number of the kinematic chain is not finite")
     statistics = (normalizer.feature_mean, normalizer.delta_mean)
     deviations = (normalizer.feature_std, normalizer.delta_std)
     if not all(np.isfinite(values).all() for values in (*statistics, *deviations)):

@@ -15,10 +15,11 @@ from torch import Tensor
 from vla_ros.datatypes import ActionChunk, ActionPrefix, FloatArray, Frame, Observation, RobotState
 from vla_ros.errors import CheckpointError, ImageError, ParameterError, StateError
 from vla_ros.image import resize
+from vla_ros.model.config import ModelConfig
 from vla_ros.model.tokenizer import CLS, UNK
 from vla_ros.model.vision import to_input
 from vla_ros.model.vla import VLAModel
-from vla_ros.policy.checkpoint import Checkpoint, read_checkpoint, read_weights
+from vla_ros.policy.checkpoint import Checkpoint, Weights, read_checkpoint, read_weights
 from vla_ros.policy.features import state_features
 from vla_ros.robot_config import GRIPPER
 
@@ -59,8 +60,10 @@ class VLAPolicy:
         if threads is not None:
             torch.set_num_threads(threads)
         checkpoint = read_checkpoint(checkpoint_dir)
+        weights = read_weights(checkpoint_dir)
+        _check_shapes(checkpoint.model, weights, Path(checkpoint_dir))
         model = VLAModel(checkpoint.model)
-        _fill(model, read_weights(checkpoint_dir), Path(checkpoint_dir))
+        model.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in weights.items()})
         return VLAPolicy(checkpoint, model, chosen)
 
     def reset(self) -> None:
@@ -156,11 +159,17 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _fill(model: VLAModel, weights: Mapping[str, NDArray[Any]], folder: Path) -> None:
-    tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
+def _check_shapes(config: ModelConfig, weights: Weights, folder: Path) -> None:
+    with torch.device("meta"):  # no memory yet: the sizes may be wrong, and huge
+        wanted = {name: tuple(t.shape) for name, t in VLAModel(config).state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    wrong = [
+        f"{name} is {found.get(name, 'missing')}, expected {wanted.get(name, 'nothing')}"
+        for name in sorted(wanted.keys() | found.keys())
+        if found.get(name) != wanted.get(name)
+    ]
+    if wrong:
         raise CheckpointError(
-            f"the weights in {folder} are not those of the model in its config.json: {error}"
-        ) from error
+            f"the weights in {folder} are not those of the model in its config.json: "
+            f"{len(wrong)} of {len(wanted)} differ; {'; '.join(wrong[:5])}"
+        )
