@@ -98,6 +98,11 @@ def test_a_robot_without_gripper_gets_no_opening(robot, middle_rad):
         ({"start_s": 7.0}, "start_s is 7.0 and its epoch 2; valid: .* 3.0 and 2"),
         ({"start_s": np.nan}, "start_s is nan"),
         ({"epoch": 1}, "epoch 1; valid"),
+        ({"epoch": None}, "epoch is None; valid: a whole number"),
+        ({"step_s": None}, "step_s is None; valid: a finite number"),
+        ({"step_s": np.ones(3)}, "step_s is array"),
+        ({"start_s": "3.0"}, "start_s is '3.0'; valid: a finite number"),
+        ({"inference_s": None}, "inference_s is None"),
     ],
 )
 def test_a_bad_chunk_is_refused_with_its_fault(safety, changes, words):

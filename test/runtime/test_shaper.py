@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ruckig import RuckigError
 
 from vla_ros.runtime import Shaper
 
@@ -93,6 +94,23 @@ def test_a_target_that_is_not_finite_makes_the_arm_decelerate(robot, middle_rad,
     for _ in range(100):
         shaper.step(np.full(7, bad), np.zeros(7))
     assert shaper.is_at_rest
+
+
+@pytest.mark.parametrize("toward", [-1, 1])
+def test_the_arm_stops_inside_its_limits_when_ruckig_refuses(
+    robot, middle_rad, motion_within, toward
+):
+    shaper = Shaper(robot.limits, TICK_S)
+    shaper.seed(middle_rad, np.zeros(7))
+    target = middle_rad + toward
+    positions = [shaper.step(target, np.zeros(7)).position for _ in range(20)]
+    assert any(shaper.state.acceleration)
+    shaper._input.max_jerk = [-1.0] * 7
+    with pytest.raises(RuckigError):
+        shaper._plan([0.0] * 7)
+    positions += [shaper.step(target, np.zeros(7)).position for _ in range(100)]
+    assert shaper.is_at_rest
+    motion_within(robot, positions)
 
 
 def test_a_moving_target_of_20_hz_steps_is_followed_without_lag(robot, middle_rad):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ruckig import ControlInterface, InputParameter, Ruckig, Trajectory
 
-from vla_ros.runtime.stopping import stopping_range
+from vla_ros.runtime.stopping import stop_after, stopping_range
 
 
 def test_it_is_the_range_of_ruckigs_stop_for_random_motions():
@@ -22,7 +22,10 @@ def test_it_is_the_range_of_ruckigs_stop_for_random_motions():
         motion.max_acceleration, motion.max_jerk = [limit], [jerk]
         otg.calculate(motion, trajectory)
         times_s = np.linspace(0, trajectory.duration, 100)
-        path = [trajectory.at_time(time_s)[0][0] for time_s in times_s]
+        states = [trajectory.at_time(time_s) for time_s in times_s]
+        path = [position[0] for position, _, _ in states]
+        stops = [stop_after(time_s, velocity, acceleration, limit, jerk) for time_s in times_s]
+        np.testing.assert_allclose(stops, np.array(states)[:, :, 0], atol=1e-5)
         low, high = stopping_range(velocity, acceleration, limit, jerk)
         assert low == pytest.approx(min(path), abs=1e-3 * (1 + abs(low)))
         assert high == pytest.approx(max(path), abs=1e-3 * (1 + abs(high)))
@@ -32,3 +35,4 @@ def test_it_is_the_range_of_ruckigs_stop_for_random_motions():
 
 def test_at_rest_nothing_moves():
     assert stopping_range(0.0, 0.0, 10.0, 200.0) == (0.0, 0.0)
+    assert stop_after(0.01, 0.0, 0.0, 10.0, 200.0) == (0.0, 0.0, 0.0)

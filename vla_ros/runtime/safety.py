@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -93,7 +94,8 @@ class SafetyFilter:
             ActionError: Wrong shape, not finite, or of another epoch or time than `observation`.
         """
         actions = self._actions(chunk)
-        if not (math.isfinite(chunk.step_s) and chunk.step_s > 0):
+        _check_numbers(chunk)
+        if not chunk.step_s > 0:
             raise ActionError(f"the chunk's step_s is {chunk.step_s}; valid: above 0 s")
         if not abs(chunk.start_s - observation.stamp_s) < 1e-3 or chunk.epoch != observation.epoch:
             raise ActionError(
@@ -128,6 +130,16 @@ class SafetyFilter:
         if self._robot.gripper is not None:
             lower, upper = np.append(lower, 0.0), np.append(upper, 1.0)
         return _clip(actions, lower, upper)
+
+
+def _check_numbers(chunk: ActionChunk) -> None:
+    """Refuse what a policy may have put in place of a time, or of the epoch."""
+    for name in ("start_s", "step_s", "inference_s"):
+        value = getattr(chunk, name)
+        if not isinstance(value, Real) or not math.isfinite(value):
+            raise ActionError(f"the chunk's {name} is {value!r}; valid: a finite number")
+    if not isinstance(chunk.epoch, Integral):
+        raise ActionError(f"the chunk's epoch is {chunk.epoch!r}; valid: a whole number")
 
 
 def _clip(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:

@@ -25,7 +25,7 @@ from ruckig import (
 
 from vla_ros.datatypes import FloatArray
 from vla_ros.robot_config import JointLimits
-from vla_ros.runtime.stopping import stopping_range
+from vla_ros.runtime.stopping import stop_after, stopping_range
 
 # A distance d is closed at the speed `gain * d`. A joint that needs long to build acceleration up
 # would swing under the full gain.
@@ -117,12 +117,12 @@ class Shaper:
             return self.stop()
         overruns = self._overruns(wanted, self.state.position)
         if any(overruns):
-            wanted = _choose(overruns, self._plan(self._rest), wanted)
+            wanted = _choose(overruns, self._stopping(), wanted)
         return self._accept(wanted)
 
     def stop(self) -> MotionState:
-        """Decelerate one tick; once at rest, keep the pose."""
-        return self.state if self.is_at_rest else self._accept(self._plan(self._rest))
+        """Decelerate one tick; once at rest, keep the pose. Never raises: Ruckig has no part."""
+        return self.state if self.is_at_rest else self._accept(self._stopping())
 
     def _speeds(self, target: list[float], drift: list[float]) -> list[float]:
         """The speed each joint should have, to follow its target."""
@@ -151,6 +151,19 @@ class Shaper:
             raise RuckigError(f"Ruckig answers {result}")
         position, speed, acceleration = self._trajectory.at_time(self._tick_s)
         return MotionState(position=position, velocity=speed, acceleration=acceleration)
+
+    def _stopping(self) -> MotionState:
+        """The motion one tick later on the fastest way to rest."""
+        state = self.state
+        steps = [
+            stop_after(self._tick_s, v, a, joint.acceleration, joint.jerk)
+            for v, a, joint in zip(state.velocity, state.acceleration, self._joints, strict=True)
+        ]
+        return MotionState(
+            position=[x + step[0] for x, step in zip(state.position, steps, strict=True)],
+            velocity=[step[1] for step in steps],
+            acceleration=[step[2] for step in steps],
+        )
 
     def _overruns(self, state: MotionState, previous_rad: list[float]) -> list[bool]:
         """Which joints could not stop inside the position limits from `state`.
