@@ -325,6 +325,15 @@ def test_a_raising_policy_is_asked_again_with_back_off_then_a_fault(rig, policy,
     motion_within(rig.robot, positions(rig.commands))
 
 
+def test_a_back_off_ends_when_the_clock_jumps_back(rig, policy):
+    rig.start()
+    policy.actions = MemoryError("no room")
+    rig.until(Status.HOLD_POLICY_ERROR)
+    policy.actions = None
+    rig.now_s -= 50.0
+    assert rig.run(0.2)[-1].status is Status.RUNNING
+
+
 def test_a_slow_policy_plays_its_chunk_out_then_holds_and_goes_on(make_rig, policy, motion_within):
     rig = make_rig(policy, latency_s=0.6)
     ticks = [rig.start(seconds=0.3), *rig.run(4.0)]

@@ -41,13 +41,14 @@ class Inference:
         # Since when an answer is awaited; refused requests count, so a worker that stays busy is
         # found out too.
         self._waiting_since_s: float | None = None
-        self._retry_s = -math.inf
+        # A pause has a beginning, so that a clock that jumps back ends it.
+        self._pause_from_s, self._pause_s = -math.inf, 0.0
         self._errors = 0
         self._bad_actions = 0
 
     def is_free(self, now_s: float) -> bool:
         """Whether nothing is under way and no back-off is running."""
-        return self._asked is None and now_s >= self._retry_s
+        return self._asked is None and not 0.0 <= now_s - self._pause_from_s < self._pause_s
 
     def waiting_s(self, now_s: float) -> float:
         """How long an answer has been awaited."""
@@ -73,9 +74,8 @@ class Inference:
 
     def forgive(self) -> None:
         """Clear a fault, the failures before it and the back-off."""
-        self.fault = self.trouble = None
-        self._errors = self._bad_actions = 0
-        self._retry_s = -math.inf
+        self.fault = None
+        self.praise()
 
     def poll(self, now_s: float) -> Plan | None:
         """The plan that has come, once; `None` when there is none to use."""
@@ -96,7 +96,7 @@ class Inference:
         """A good chunk came: failures are no longer in a row."""
         self.trouble = None
         self._errors = self._bad_actions = 0
-        self._retry_s = -math.inf
+        self._pause_s = 0.0
 
     def blame_action(self, reason: str) -> None:
         """A bad chunk came."""
@@ -109,9 +109,9 @@ class Inference:
         )
 
     def _blame_policy(self, error: WorkerError, now_s: float) -> None:
-        pause_s = min(_FIRST_RETRY_S * 2**self._errors, _LONGEST_RETRY_S)
+        self._pause_from_s = now_s
+        self._pause_s = min(_FIRST_RETRY_S * 2**self._errors, _LONGEST_RETRY_S)
         self._errors += 1
-        self._retry_s = now_s + pause_s
         self._fail(
             Status.HOLD_POLICY_ERROR,
             Status.FAULT_POLICY_ERROR,
