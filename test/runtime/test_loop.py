@@ -168,6 +168,23 @@ def test_a_refused_instruction_raises_and_holds_until_a_valid_one(rig, motion_wi
     assert rig.start().status is Status.RUNNING
 
 
+def test_an_instruction_that_the_policy_refuses_holds_until_another_and_is_no_failure(
+    rig, policy, motion_within
+):
+    rig.start()
+    policy.actions = InstructionError("this policy knows no word of 'pcik'; it knows: pick")
+    rig.loop.set_instruction("pcik")
+    rig.until(Status.HOLD_BAD_INSTRUCTION)
+    for _ in range(5):
+        rig.loop.set_instruction("pcik")
+        ticks = rig.run(1.0)
+        assert statuses(ticks) == [Status.HOLD_FOR_POLICY, Status.HOLD_BAD_INSTRUCTION]
+        assert "it knows: pick" in ticks[-1].reason
+    motion_within(rig.robot, positions(rig.commands))
+    policy.actions = None
+    assert rig.start().status is Status.RUNNING
+
+
 def test_the_same_instruction_again_changes_nothing(make_rig, policy):
     runs = []
     for repeats in (False, True):

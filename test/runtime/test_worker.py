@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vla_ros.datatypes import ActionChunk, Observation, RobotState
+from vla_ros.errors import InstructionError
 from vla_ros.runtime import InlineWorker, ThreadWorker, WorkerError
 
 
@@ -61,6 +62,16 @@ def test_an_exception_becomes_an_error_with_its_traceback(policy, caplog):
     assert error.message == "MemoryError: no room"
     assert "in infer" in error.traceback
     assert "in infer" in caplog.text
+
+
+def test_a_refused_instruction_is_told_from_a_failure(policy, caplog):
+    policy.actions = InstructionError("too many words")
+    worker = InlineWorker(policy)
+    worker.request(observation(), 1.0)
+    error = worker.poll(1.0)
+    assert error.refuses_instruction
+    assert error.message == "too many words"
+    assert not caplog.text
 
 
 def test_an_answer_that_is_no_chunk_is_an_error(policy):

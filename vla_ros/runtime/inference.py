@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from vla_ros.datatypes import ActionChunk, Observation, Status
+from vla_ros.errors import InstructionError
 from vla_ros.runtime.latest import Obstacle
 from vla_ros.runtime.worker import Worker, WorkerError
 
@@ -78,12 +79,18 @@ class Inference:
         self.praise()
 
     def poll(self, now_s: float) -> Plan | None:
-        """The plan that has come, once; `None` when there is none to use."""
+        """The plan that has come, once; `None` when there is none to use.
+
+        Raises:
+            InstructionError: The policy refuses the instruction; it does not count as a failure.
+        """
         result = self._worker.poll(now_s)
         if result is None or self._asked is None:
             self._notice_hang(now_s)
             return None
         observation, self._asked, self._waiting_since_s = self._asked, None, None
+        if isinstance(result, WorkerError) and result.refuses_instruction:
+            raise InstructionError(result.message)
         if isinstance(result, WorkerError):
             self._blame_policy(result, now_s)
             return None

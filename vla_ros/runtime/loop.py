@@ -76,8 +76,7 @@ class ControlLoop:
         try:
             instruction = check_instruction(text)
         except InstructionError as error:
-            self._refused_instruction, self._instruction = str(error), ""
-            self._begin_epoch()
+            self._refuse_instruction(error)
             raise
         self._refused_instruction = ""
         if instruction != self._instruction:
@@ -147,7 +146,7 @@ class ControlLoop:
         elif self._is_due(now_s):
             self._inference.request(self._observation(), now_s)
         self._receive(now_s)
-        obstacle = self._inference.fault or obstacle or self._inference.trouble
+        obstacle = self._forbidden(standstill_s) or obstacle or self._inference.trouble
         if obstacle is not None:
             self._scheduler.clear()
             return self._tick(obstacle, self._hold(now_s), now_s)
@@ -221,11 +220,14 @@ class ControlLoop:
         )
 
     def _receive(self, now_s: float) -> None:
-        plan = self._inference.poll(now_s)
-        if plan is None:
-            return
         try:
+            plan = self._inference.poll(now_s)
+            if plan is None:
+                return
             chunk = self._safety.checked(plan.chunk, plan.observation)
+        except InstructionError as error:
+            self._refuse_instruction(error)
+            return
         except ActionError as error:
             self._dropped += 1
             self._inference.blame_action(str(error))
@@ -290,6 +292,11 @@ class ControlLoop:
             return False
         away_rad = np.abs(state.position_rad - self._shaper.state.position)
         return bool((away_rad > _ELSEWHERE_RAD).any())
+
+    def _refuse_instruction(self, error: InstructionError) -> None:
+        """Hold until a valid one comes; the same text is asked for anew when it is said again."""
+        self._refused_instruction, self._instruction = str(error), ""
+        self._begin_epoch()
 
     def _begin_epoch(self) -> None:
         self._epoch += 1

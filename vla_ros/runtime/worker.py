@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vla_ros.datatypes import ActionChunk, Observation
-from vla_ros.errors import ActionError
+from vla_ros.errors import ActionError, InstructionError
 from vla_ros.policy_protocol import Policy
 
 _log = logging.getLogger(__name__)
@@ -26,11 +26,13 @@ class WorkerError:
         message: Kind and text of the exception.
         traceback: Where it was raised.
         inference_s: Time until it was raised.
+        refuses_instruction: The policy is sound; it takes no such instruction.
     """
 
     message: str
     traceback: str
     inference_s: float
+    refuses_instruction: bool = False
 
 
 Result = ActionChunk | WorkerError
@@ -155,6 +157,13 @@ def _infer(policy: Policy, observation: Observation, *, reset: bool) -> Result:
         if reset:
             policy.reset()
         return _chunk(policy.infer(observation))
+    except InstructionError as error:
+        return WorkerError(
+            message=str(error),
+            traceback=traceback.format_exc(),
+            inference_s=time.perf_counter() - started_s,
+            refuses_instruction=True,
+        )
     except Exception as error:  # the edge: a policy may raise anything
         text = traceback.format_exc()
         _log.error("the policy raised\n%s", text)
