@@ -9,6 +9,7 @@ import pytest
 
 from vla_ros import cli
 from vla_ros.errors import SceneError
+from vla_ros.learn import evaluate
 from vla_ros.learn.evaluate import plan, read_templates
 from vla_ros.learn.rollout import Outcome
 from vla_ros.learn.scores import Scored, summarise, table, wilson_interval
@@ -58,6 +59,41 @@ def test_file_of_texts_that_is_not_one_is_refused(tmp_path: Path) -> None:
     path.write_text("- a")
     with pytest.raises(SceneError, match="must map tasks to lists"):
         read_templates(path)
+
+
+@pytest.mark.parametrize("content", [None, b"pick_object: [", b"\xff"])
+def test_file_of_texts_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "texts.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SceneError, match=r"--instructions: .*texts.yaml cannot be read"):
+        read_templates(path)
+
+
+def test_file_that_cannot_be_written_is_told_before_the_first_episode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(evaluate, "_evaluate_all", lambda *_: pytest.fail("an episode was run"))
+    words = ["evaluate", "--policy", "expert", "--json", str(tmp_path / "file" / "out.json")]
+    assert cli.main(words) == cli.EXIT_ERROR
+    assert "--json: " in capsys.readouterr().err
+
+
+def test_result_is_written_before_the_random_policy_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play(settings: evaluate.Settings, *_: object) -> list[Scored]:
+        if settings.policy == "random":
+            raise SceneError("the random run fails")
+        return [_scored("pick_object", success=True, touched="red")]
+
+    monkeypatch.setattr(evaluate, "_evaluate_all", play)
+    path = tmp_path / "new" / "folder" / "out.json"
+    assert cli.main(["evaluate", "--policy", "expert", "--json", str(path)]) == cli.EXIT_ERROR
+    result = json.loads(path.read_text())
+    assert result["overall"]["success_rate"] == 1.0
+    assert "random" not in result
 
 
 def test_command_evaluates_the_expert_and_the_random_policy(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from vla_ros.errors import SceneError
+from vla_ros.errors import ParameterError, SceneError
 from vla_ros.learn.expert_policy import STEP_S, ExpertPolicy
 from vla_ros.learn.film import label, write_mp4
 from vla_ros.learn.random_policy import RandomPolicy
@@ -88,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     tasks = [check_task(task) for task in (arguments.tasks or ",".join(TASKS)).split(",")]
     jobs = plan(tasks, arguments.episodes, arguments.seed, read_templates(arguments.instructions))
+    if arguments.json:
+        open_result(arguments.json)
     if arguments.through_ros:
         from vla_ros.ros.remote_evaluation import evaluate_through_ros
 
@@ -97,12 +99,12 @@ def run(arguments: argparse.Namespace) -> int:
     result: dict[str, Any] = {"policy": settings.policy, "through_ros": arguments.through_ros}
     result |= {"seed": arguments.seed, **summarise(scored)}
     print(table(settings.policy, result))
+    write_result(arguments.json, result)
     if settings.policy != "random" and not arguments.no_random:
         random = settings.__class__(**{**vars(settings), "policy": "random", "film_dir": None})
         result["random"] = summarise(_evaluate_all(random, jobs, arguments.jobs))
         print(table("random, same seeds", result["random"]))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1))
+        write_result(arguments.json, result)
     return 0
 
 
@@ -121,15 +123,50 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
+def open_result(path: Path) -> None:
+    """See that `path` can be written before hours are spent; what it holds stays for now.
+
+    Raises:
+        ParameterError: It cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        raise _json_error(path, error) from error
+
+
+def write_result(path: Path | None, result: dict[str, Any]) -> None:
+    """Write the result so far; nothing without a path.
+
+    Raises:
+        ParameterError: The file cannot be written.
+    """
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(result, indent=1))
+    except OSError as error:
+        raise _json_error(path, error) from error
+
+
+def _json_error(path: Path, error: OSError) -> ParameterError:
+    problem = f"--json: {path} cannot be written: {error.strerror}; choose another file"
+    return ParameterError("evaluate", [problem])
+
+
 def read_templates(path: Path | None) -> dict[str, list[str]]:
     """Read a YAML file of task → list of texts; empty without a file.
 
     Raises:
-        SceneError: The file is not of that form.
+        SceneError: The file cannot be read or is not of that form.
     """
     if path is None:
         return {}
-    data = yaml.safe_load(path.read_text())
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SceneError(f"--instructions: {path} cannot be read: {error}") from error
     if not isinstance(data, dict):
         raise SceneError(f"{path} must map tasks to lists of texts, got {type(data).__name__}")
     for task, texts in data.items():
