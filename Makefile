@@ -44,7 +44,7 @@ help:
 	@echo "make test      lint, then all tests (sets itself up); TEST_ARGS='-k loop' for some"
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
-	@echo "make train     record episodes in DATA=$(DATA) if there are none, train into OUT=$(OUT)"
+	@echo "make train     record what DATA=$(DATA) lacks, train into OUT=$(OUT)"
 	@echo "make evaluate  success rates over unseen seeds; ARGS='--episodes 20 --seed 1000'"
 	@echo "make bench     time one step of the control loop and the jitter of its tick"
 	@echo "make setup     only the set-up, in $(notdir $(VENV))"
@@ -90,7 +90,7 @@ format: $(STAMP)
 	@$(BIN)/ruff format $(CHECKED)
 
 train: $(STAMP)
-	@[ -d $(DATA) ] || $(BIN)/python -m vla_ros collect --out $(DATA)
+	@$(BIN)/python -m vla_ros collect --out $(DATA)
 	@$(BIN)/python -m vla_ros train --data $(DATA) --out $(OUT) $(ARGS)
 
 evaluate: $(STAMP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -137,6 +138,19 @@ def top_level_imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def test_training_always_completes_the_recording(tmp_path):
+    # A folder that is there may hold an interrupted recording.
+    command = ["make", "--dry-run", "train", f"DATA={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    recipe = [line.partition("-m vla_ros ") for line in done.stdout.splitlines()]
+    commands = [(before.split(), words) for before, found, words in recipe if found]
+    assert [words.split()[:3] for _, words in commands] == [
+        ["collect", "--out", str(tmp_path)],
+        ["train", "--data", str(tmp_path)],
+    ]
+    assert all(len(before) == 1 for before, _ in commands)  # the interpreter, no condition
 
 
 def test_pip_extras_are_in_the_pinned_list(distribution):

@@ -39,7 +39,7 @@ _AFTER_SUCCESS_S = 0.25
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `collect`."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
-    parser.add_argument("--episodes", type=int, default=2400, help="number of episodes, all tasks")
+    parser.add_argument("--episodes", type=int, default=2000, help="number of episodes, all tasks")
     parser.add_argument(
         "--seed",
         type=int,
