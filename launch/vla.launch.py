@@ -80,7 +80,9 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Configure and activate the node; false leaves it to a lifecycle manager.",
         ),
         DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of the node and its topics."
+            "namespace",
+            default_value="",
+            description="Namespace of the node; topics with a leading / stay as they are.",
         ),
         DeclareLaunchArgument(
             "log_level",

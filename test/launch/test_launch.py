@@ -52,6 +52,14 @@ def test_every_argument_is_described_and_has_a_default_among_its_choices(describ
         assert argument.choices is None or argument.default_value in argument.choices
 
 
+def test_namespace_does_not_promise_to_move_absolute_topics(describe):
+    robot_file = (ROOT / "config" / "panda.yaml").read_text()
+    assert "topic: /" in robot_file
+    arguments = of_kind(describe("vla.launch.py"), "DeclareLaunchArgument")
+    (namespace,) = (argument for argument in arguments if argument.name == "namespace")
+    assert "topics with a leading / stay" in namespace.description
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_every_configuration_that_is_used_is_declared(describe, file):
     declared = {
