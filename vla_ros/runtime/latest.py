@@ -17,6 +17,8 @@ from vla_ros.errors import InstructionError, StateError
 from vla_ros.robot_config import InputConfig, RobotConfig
 
 MAX_INSTRUCTION_LENGTH = 500
+# Clocks of drivers on other machines differ by milliseconds; more would prolong a chunk's life.
+MAX_AHEAD_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +52,16 @@ def check_instruction(text: str) -> str:
 
 
 class Latest:
-    """Newest frame of each camera the policy looks through, and newest robot state."""
+    """Newest frame of each camera the policy looks through, and newest robot state.
+
+    Newest by stamp: a sample that was overtaken on its way is ignored and counted.
+    """
 
     def __init__(self, robot: RobotConfig, cameras: tuple[str, ...]) -> None:
         self.frames: dict[str, Frame] = {}
         self.state: RobotState | None = None
         self.ignored = 0
+        self._asked_s = -math.inf
         self._robot = robot
         self._limits = {name: robot.cameras[name] for name in cameras}
 
@@ -70,7 +76,7 @@ class Latest:
         """Keep `frame`; a camera nobody looks through, or a broken picture, is ignored."""
         if name not in self._limits:
             return
-        if _is_picture(frame):
+        if _is_picture(frame) and not self._is_overtaken(frame, self.frames.get(name)):
             self.frames[name] = frame
         else:
             self.ignored += 1
@@ -80,7 +86,8 @@ class Latest:
 
         Velocities that are not finite become zero: some drivers report none.
         """
-        if not _is_state(state, len(self._robot.joints), self._robot.gripper is not None):
+        sound = _is_state(state, len(self._robot.joints), self._robot.gripper is not None)
+        if not sound or self._is_overtaken(state, self.state):
             self.ignored += 1
             return
         if not np.isfinite(state.velocity_rad_s).all():
@@ -96,6 +103,7 @@ class Latest:
 
     def obstacle(self, now_s: float) -> Obstacle | None:
         """The first input that is missing or stale, else `None`."""
+        self._asked_s = now_s
         if self.state is None:
             return _waiting(Status.WAITING_FOR_STATE, "joint states", self._robot.state)
         for name, limit in self._limits.items():
@@ -122,11 +130,19 @@ class Latest:
 
     def _stale(self, what: str, key: str, stamp_s: float, now_s: float, limit: InputConfig) -> str:
         age_s = now_s - stamp_s
-        if -limit.max_age_s <= age_s <= limit.max_age_s:
+        if age_s < -MAX_AHEAD_S:
+            clocks = "(the clock of its driver differs from this node's)"
+            return f"{what} is {-age_s:.2f} s in the future, limit {MAX_AHEAD_S:g} s {clocks}"
+        if age_s <= limit.max_age_s:
             return ""
-        age = f"{age_s:.2f} s old" if age_s > 0 else f"{-age_s:.2f} s in the future (clocks differ)"
         where = f"(robot file {self._robot.path.name}, {key}.max_age_s)"
-        return f"{what} is {age}, limit {limit.max_age_s:g} s {where}"
+        return f"{what} is {age_s:.2f} s old, limit {limit.max_age_s:g} s {where}"
+
+    def _is_overtaken(self, sample: Frame | RobotState, held: Frame | RobotState | None) -> bool:
+        """Whether a newer one is held; one from the future gives way to any other."""
+        if held is None or held.stamp_s > self._asked_s + self._robot.tick_s + MAX_AHEAD_S:
+            return False
+        return sample.stamp_s < held.stamp_s
 
 
 def _waiting(status: Status, what: str, limit: InputConfig) -> Obstacle:

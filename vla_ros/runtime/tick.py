@@ -16,7 +16,7 @@ class Counters:
         overruns: Chunks that came later than `chunks.execute_s` after their observation.
         dropped_chunks: Chunks not played: bad, too late, or planned before a hold or new epoch.
         clamped: Targets or setpoints that had to be moved inside the limits.
-        ignored_inputs: Joint states and pictures of a wrong shape or not finite.
+        ignored_inputs: Joint states and pictures of a wrong shape, not finite, or overtaken.
     """
 
     overruns: int
