@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from rclpy.context import Context
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_bench import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Bench
@@ -135,13 +137,18 @@ def test_diagnostics_tell_rates_and_what_was_dropped(bench: Bench):
     assert report["/arm/joint_trajectory"] == "1 listener(s)"
 
 
-def test_another_commander_is_named_in_diagnostics(bench: Bench):
+@pytest.mark.parametrize("name", ["client", "vla_node"])
+def test_another_commander_is_named_in_diagnostics(bench: Bench, context: Context, name: str):
     bench.start()
-    bench.client.create_publisher(JointTrajectory, "/arm/joint_trajectory", 1)
     assert bench.change(CONFIGURE)
+    bench.until(lambda: bench.client.diagnostic("topics"), "diagnostics")
+    assert "commands there too" not in bench.client.diagnostic("topics").message
+    # A second node of the same name is an accident that happens: two launches of one robot.
+    rival = Node(name, context=context)
+    rival.create_publisher(JointTrajectory, "/arm/joint_trajectory", 1)
 
     def told() -> bool:
-        report = bench.client.diagnostic("topics")
-        return report is not None and "/client commands there too" in report.message
+        return f"/{name} commands there too" in bench.client.diagnostic("topics").message
 
     bench.until(told, "the rival's name")
+    rival.destroy_node()

@@ -66,14 +66,18 @@ class TrajectorySink:
         return {p.topic_name: p.get_subscription_count() for p in self._publishers}
 
     def rivals(self) -> dict[str, list[str]]:
-        """Names of other nodes that publish commands, by topic; one that was killed stays 20 s."""
-        us = self._node.get_fully_qualified_name()
-        return {publisher.topic_name: self._others(publisher, us) for publisher in self._publishers}
+        """Nodes of other publishers of commands, by topic; one that was killed stays 20 s."""
+        return {publisher.topic_name: self._others(publisher) for publisher in self._publishers}
 
-    def _others(self, publisher: LifecyclePublisher, us: str) -> list[str]:
+    def _others(self, publisher: LifecyclePublisher) -> list[str]:
         infos = self._node.get_publishers_info_by_topic(publisher.topic_name)
         names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
-        return sorted({name for name in names if name != us})
+        # rclpy does not tell a publisher's id. One entry of our name is ours; another one is of a
+        # second node that was started under the same name.
+        us = self._node.get_fully_qualified_name()
+        if us in names:
+            names.remove(us)
+        return sorted(set(names))
 
     def close(self) -> None:
         """Remove the publishers; `destroy_publisher` would leave them managed by the node."""
