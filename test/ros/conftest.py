@@ -1,27 +1,19 @@
-"""Real rclpy nodes on a domain of their own, a small robot, and a policy of ten lines."""
+"""Real rclpy nodes, a small robot, and a client beside which a test starts a `VlaNode`."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 
 from vla_ros.robot_config import RobotConfig, load_robot
 
-# Each pytest worker talks on a domain of its own, on this machine only.
-_WORKER = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))))
-_DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", 1 + os.getpid() % 80))
-os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN + _WORKER)
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 
 # For ros_fakes.py, which processes that tests start import too.
@@ -92,39 +84,18 @@ def context() -> Iterator[Context]:
     context.try_shutdown()
 
 
-class Spinner:
-    """Spins nodes in the test's own thread until something has come true."""
-
-    def __init__(self, context: Context) -> None:
-        self.executor = SingleThreadedExecutor(context=context)
-        self._nodes: list[Node] = []
-
-    def add(self, node: Node) -> None:
-        self._nodes.append(node)
-        self.executor.add_node(node)
-
-    def until(self, reached: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
-        """Spin until `reached()`, or fail saying that `what` did not happen."""
-        end_s = time.monotonic() + timeout_s
-        while not reached():
-            assert time.monotonic() < end_s, f"not within {timeout_s:g} s: {what}"
-            self.executor.spin_once(timeout_sec=0.05)
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        for node in self._nodes:
-            node.destroy_node()
-
-
 @pytest.fixture
-def spinner(context: Context) -> Iterator[Spinner]:
+def spinner(context: Context):
+    """Spins what a test adds to it."""
+    from ros_bench import Spinner
+
     spinner = Spinner(context)
     yield spinner
     spinner.close()
 
 
 @pytest.fixture
-def bench(context: Context, spinner: Spinner, robot_file: Path):
+def bench(context: Context, spinner, robot_file: Path):
     """A client, beside which a test starts a `VlaNode`."""
     from ros_bench import Bench
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_fakes import SPEC, Client, FakePolicy, sway, values
 from std_srvs.srv import Trigger
@@ -21,10 +24,34 @@ CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEA
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
 
 
+class Spinner:
+    """Spins nodes in the test's own thread until something has come true."""
+
+    def __init__(self, context: Context) -> None:
+        self.executor = SingleThreadedExecutor(context=context)
+        self._nodes: list[Node] = []
+
+    def add(self, node: Node) -> None:
+        self._nodes.append(node)
+        self.executor.add_node(node)
+
+    def until(self, reached: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+        """Spin until `reached()`, or fail saying that `what` did not happen."""
+        end_s = time.monotonic() + timeout_s
+        while not reached():
+            assert time.monotonic() < end_s, f"not within {timeout_s:g} s: {what}"
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        for node in self._nodes:
+            node.destroy_node()
+
+
 class Bench:
     """A `VlaNode` and a client, spun together."""
 
-    def __init__(self, context: Context, spinner, robot_file: Path) -> None:
+    def __init__(self, context: Context, spinner: Spinner, robot_file: Path) -> None:
         self.client = Client(context)
         self.node: VlaNode | None = None
         self._context = context

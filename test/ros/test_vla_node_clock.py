@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rclpy
-from conftest import Spinner
 from rclpy.context import Context
-from ros_bench import ACTIVATE, CONFIGURE, DEACTIVATE, Bench, velocities
+from ros_bench import ACTIVATE, CONFIGURE, DEACTIVATE, Bench, Spinner, velocities
 from ros_fakes import NAMES, SPEC, FakePolicy, values
 
 from vla_ros.ros.session import PolicySource
