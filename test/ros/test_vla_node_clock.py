@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import rclpy
@@ -117,6 +119,19 @@ def test_a_clock_that_stops_holds_and_there_is_no_burst_when_it_goes_on(bench: B
     bench.tick_at(START_S + 0.33)
     bench.tick_at(START_S + 0.34)
     assert bench.client.status() == "running"
+
+
+def test_a_simulation_slower_than_the_ticks_is_no_stopped_clock(bench: Bench):
+    start(bench, clock_timeout_s=0.3)
+    run(bench, range(1, 11))
+    bench.client.statuses.clear()
+    started_s, step = time.monotonic(), 0
+    while time.monotonic() - started_s < 1.0:
+        # Far less than a period each time, so that no tick comes for longer than the timeout.
+        step += 1
+        bench.set_clock(START_S + 0.1 + step * 1e-5)
+    assert not bench.client.statuses
+    bench.until_status("hold_clock_stopped")
 
 
 def test_deactivation_under_a_stopped_clock_still_ends_at_rest(bench: Bench):

@@ -1,7 +1,8 @@
 """Calls the control loop at its rate: by ROS time, and by steady time when ROS time stands still.
 
 A ROS-time timer stops with `/clock`. Without a second timer the node would say nothing then, and
-leave the arm to the last thing it heard.
+leave the arm to the last thing it heard. Whether ROS time stands still is told by looking at it: a
+simulation far slower than the ticks' period has a clock that runs.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Ticker:
         self._is_closed = False
         self._worst_late_s = 0.0
         self._ros_s = self._ros_now_s()
-        self._ticked_s = time.monotonic()
+        self._moved_s = self._ticked_s = time.monotonic()
         self._ros_timer: Timer | None = None
         self._stall_timer: Timer | None = None
         self._start_ros_timer()
@@ -65,7 +66,7 @@ class Ticker:
         """Time of the loop now, for what happens between two ticks."""
         if self._stall_timer is None:
             return self._ros_now_s()
-        return self._ros_s + time.monotonic() - self._ticked_s
+        return self._ros_s + time.monotonic() - self._moved_s
 
     def take_worst_late_s(self) -> float:
         """Largest delay of a tick since the last call."""
@@ -97,32 +98,42 @@ class Ticker:
     def _on_ros_tick(self) -> None:
         if self._is_closed:
             return
+        self._look_at_clock()
+        ticked_s = time.monotonic()
+        self._worst_late_s = max(self._worst_late_s, ticked_s - self._ticked_s - self._period_s)
+        self._ticked_s = ticked_s
+        self._tick(TickTime(now_s=self._ros_s))
+
+    def _on_watch(self) -> None:
+        """Take over when the clock has stood still for too long."""
+        if self._is_closed:
+            return
+        self._look_at_clock()
+        standstill_s = time.monotonic() - self._moved_s
+        if standstill_s >= self._clock_timeout_s and self._stall_timer is None:
+            self._node.get_logger().warning(
+                f"the clock has stood still for {standstill_s:.2f} s, limit "
+                f"{self._clock_timeout_s:g} s (parameter clock_timeout_s): holding by the steady "
+                "clock"
+            )
+            self._stall_timer = self._create(self._period_s, self._on_stalled_tick, self._steady)
+
+    def _look_at_clock(self) -> None:
+        """Notice whether ROS time has moved."""
+        before_s, self._ros_s = self._ros_s, self._ros_now_s()
+        if self._ros_s == before_s:
+            return
+        self._moved_s = time.monotonic()
+        if self._ros_s < before_s:
+            # A timer would sleep until the old time is reached when the system's clock is set back.
+            self._start_ros_timer()
         if self._stall_timer is not None:
             self._node.get_logger().info("the clock runs again")
             self._remove(self._stall_timer)
             self._stall_timer = None
-        now_s, ticked_s = self._ros_now_s(), time.monotonic()
-        self._worst_late_s = max(self._worst_late_s, ticked_s - self._ticked_s - self._period_s)
-        self._ros_s, self._ticked_s = now_s, ticked_s
-        self._tick(TickTime(now_s=now_s))
-
-    def _on_watch(self) -> None:
-        """Take over when no tick has come for too long."""
-        silent_s = time.monotonic() - self._ticked_s
-        if self._is_closed or silent_s < self._clock_timeout_s:
-            return
-        if self._ros_now_s() < self._ros_s:
-            # The system's clock was set back: its timer would sleep until the old time is reached.
-            self._start_ros_timer()
-        if self._stall_timer is None:
-            self._node.get_logger().warning(
-                f"no tick for {silent_s:.2f} s, limit {self._clock_timeout_s:g} s (parameter "
-                "clock_timeout_s): the clock stands still; holding by the steady clock"
-            )
-            self._stall_timer = self._create(self._period_s, self._on_stalled_tick, self._steady)
 
     def _on_stalled_tick(self) -> None:
         if self._is_closed or self._stall_timer is None:
             return
-        standstill_s = time.monotonic() - self._ticked_s
+        standstill_s = time.monotonic() - self._moved_s
         self._tick(TickTime(now_s=self._ros_s + standstill_s, standstill_s=standstill_s))
