@@ -1,6 +1,6 @@
-"""Time one step of the control loop without inference, and the jitter of its tick.
+"""Time one step of the control loop: alone, and at its rate beside a policy that computes.
 
-`python -m vla_ros bench loop [--robot FILE] [--seconds S] [--json FILE]`
+`python -m vla_ros bench loop [--robot FILE] [--seconds S] [--steps N] [--json FILE]`
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import threading
 import time
 from pathlib import Path
 
@@ -17,17 +16,20 @@ import numpy as np
 from vla_ros.datatypes import ActionChunk, FloatArray, Frame, Observation, RobotState
 from vla_ros.policy_protocol import CameraSpec, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
-from vla_ros.runtime import ControlLoop, InlineWorker
+from vla_ros.runtime import ControlLoop, InlineWorker, ThreadWorker
 from vla_ros.share import share_path
 
 _HORIZON, _STEP_S, _SPEED_RAD_S = 16, 0.05, 0.5
+# Some tens of milliseconds of a core, as the inference of a small model.
+_MULTIPLICATIONS = 8
+_MATRIX = np.full((512, 512), 1e-3, np.float32)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--robot", type=Path, help="robot file (default: config/panda.yaml)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long to measure jitter")
-    parser.add_argument("--steps", type=int, default=20_000, help="how many steps to time")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long to tick at the rate")
+    parser.add_argument("--steps", type=int, default=20_000, help="how many steps to time alone")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
 
 
@@ -35,18 +37,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, print and write; returns the exit status."""
     robot = load_robot(arguments.robot or share_path("config/panda.yaml"))
     steps_s, steps_cpu_s = step_times_s(robot, arguments.steps)
-    jitter_s = tick_jitter_s(robot.tick_s, arguments.seconds)
+    late_s, tick_step_s, inference_s = tick_times_s(robot, arguments.seconds)
     report = {
         "machine": platform.machine(),
         "python": platform.python_version(),
         "tick_hz": robot.tick_hz,
         "step_ms": _percentiles_ms(steps_s),
         "step_cpu_ms": _percentiles_ms(steps_cpu_s),
-        "jitter_ms": _percentiles_ms(jitter_s),
+        "jitter_ms": _percentiles_ms(late_s),
+        "tick_step_ms": _percentiles_ms(tick_step_s),
+        "inference_ms": _percentiles_ms(inference_s),
     }
     print(f"one ControlLoop.step of {robot.robot}, {len(steps_s)} steps: {_line(steps_s)}")
     print(f"  of it on the processor (the rest went to others): {_line(steps_cpu_s)}")
-    print(f"jitter of a {robot.tick_hz:g} Hz tick, {len(jitter_s)} ticks: {_line(jitter_s)}")
+    print(f"jitter of the {robot.tick_hz:g} Hz tick, {len(late_s)} ticks: {_line(late_s)}")
+    print(f"  its step beside a policy that computes: {_line(tick_step_s)}")
+    print(f"  inference of that policy: {_line(inference_s)}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0
@@ -79,27 +85,40 @@ def step_times_s(robot: RobotConfig, steps: int) -> tuple[FloatArray, FloatArray
     return wall_s, cpu_s
 
 
-def tick_jitter_s(tick_s: float, duration_s: float) -> FloatArray:
-    """How late each tick of a plain thread is that sleeps until its due time, shape (N,)."""
-    late_s: list[float] = []
+def tick_times_s(robot: RobotConfig, duration_s: float) -> tuple[FloatArray, ...]:
+    """Step the loop at its rate, as `vla_node` does, while a policy computes in a thread.
 
-    def tick() -> None:
-        begin_s = time.perf_counter()
-        for index in range(1, int(duration_s / tick_s) + 1):
-            due_s = begin_s + index * tick_s
-            time.sleep(max(0.0, due_s - time.perf_counter()))
-            late_s.append(time.perf_counter() - due_s)
-
-    thread = threading.Thread(target=tick, name="tick")
-    thread.start()
-    thread.join()
-    return np.array(late_s)
+    Returns:
+        How late each tick was, how long its step took, and how long its plan's inference, (N,).
+    """
+    policy = _Sway(robot, multiplications=_MULTIPLICATIONS)
+    worker = ThreadWorker(policy)
+    loop = ControlLoop(robot=robot, spec=policy.spec, worker=worker)
+    begin_s, position_rad = time.perf_counter(), policy.middle_rad
+    loop.activate(begin_s)
+    loop.set_instruction("sway")
+    times_s: list[tuple[float, float, float]] = []
+    for index in range(1, int(duration_s / robot.tick_s) + 1):
+        due_s = begin_s + index * robot.tick_s
+        time.sleep(max(0.0, due_s - time.perf_counter()))
+        now_s = time.perf_counter()
+        _feed(loop, robot, position_rad, now_s)
+        started_s = time.perf_counter()
+        tick = loop.step(now_s)
+        step_s = time.perf_counter() - started_s
+        if tick.command is not None:
+            position_rad = tick.command.position_rad
+        times_s.append((now_s - due_s, step_s, tick.inference_s or np.nan))
+    worker.close()
+    return tuple(np.array(times_s).T)
 
 
 class _Sway:
     """A policy without a model: every joint swings about the middle of its range."""
 
-    def __init__(self, robot: RobotConfig) -> None:
+    def __init__(self, robot: RobotConfig, multiplications: int = 0) -> None:
+        """Args: multiplications: How many matrices to multiply for a chunk, as a model would."""
+        self._multiplications = multiplications
         self.middle_rad = (robot.limits.lower_rad + robot.limits.upper_rad) / 2
         self._gripper = [0.5] if robot.gripper is not None else []
         self.spec = PolicySpec(
@@ -119,6 +138,9 @@ class _Sway:
 
     def infer(self, observation: Observation, prefix: object = None) -> ActionChunk:
         """Swing at 0.5 rad/s, once in 2 π seconds."""
+        begin_s = time.perf_counter()
+        for _ in range(self._multiplications):
+            _MATRIX @ _MATRIX
         due_s = observation.stamp_s + _STEP_S * np.arange(1, _HORIZON + 1)
         targets = [[*(self.middle_rad + _SPEED_RAD_S * np.sin(t)), *self._gripper] for t in due_s]
         return ActionChunk(
@@ -126,7 +148,7 @@ class _Sway:
             start_s=observation.stamp_s,
             step_s=_STEP_S,
             epoch=observation.epoch,
-            inference_s=0.0,
+            inference_s=time.perf_counter() - begin_s,
         )
 
 
@@ -149,7 +171,7 @@ _PIXELS = np.zeros((96, 96, 3), np.uint8)
 
 
 def _percentiles_ms(times_s: FloatArray) -> dict[str, float]:
-    p50, p99 = np.percentile(times_s, [50, 99]) * 1e3
+    p50, p99 = np.nanpercentile(times_s, [50, 99]) * 1e3
     return {"p50": round(float(p50), 4), "p99": round(float(p99), 4)}
 
 
