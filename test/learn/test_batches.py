@@ -43,15 +43,20 @@ def episode(start: int, stop: int, task: str) -> EpisodeInfo:
 
 @pytest.fixture
 def rows() -> Rows:
-    """Two episodes of 6 and 4 rows; the action of row n is n hundredths in every joint."""
+    """Two episodes of 6 and 4 rows; the action of row n is n hundredths in every joint.
+
+    In the second one, the gripper is at the named object.
+    """
     state = np.random.default_rng(0).normal(0, 0.1, (10, 8)).astype(np.float32)
+    target_m = np.zeros((10, 3), np.float32)
+    target_m[6:] = ROBOT.chain.forward(state[6:, :7].astype(np.float64))[:, :3, 3]
     number = np.arange(10, dtype=np.float32)[:, None] / 100
     pixels = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
     dataset = Dataset(
         frames={"front": pixels},  # type: ignore[dict-item]
         state=state,
         action=np.repeat(number, 8, axis=1),
-        target_m=np.zeros((10, 3), np.float32),
+        target_m=target_m,
         episodes=(episode(0, 6, "push"), episode(6, 10, "pick")),
         fps=20.0,
         robot="panda",
@@ -87,6 +92,12 @@ def test_held_out_episodes_are_whole_and_apart() -> None:
 def test_one_episode_is_not_held_out() -> None:
     train, held = split_episodes([episode(0, 5, "push")], 0.02, np.random.default_rng(0))
     assert (len(train), len(held)) == (5, 0)
+
+
+def test_rows_afar_from_the_object_form_a_group_of_their_own(rows: Rows) -> None:
+    assert rows.afar.tolist() == [True] * 6 + [False] * 4
+    assert rows.tasks == ("pick", "push")
+    assert rows.group.tolist() == [3] * 6 + [0] * 4
 
 
 def test_a_rare_task_is_drawn_as_often() -> None:

@@ -22,6 +22,7 @@ from vla_ros.policy.features import state_features
 from vla_ros.policy.normalizer import Float32Array, Normalizer
 
 IntArray = NDArray[np.int64]
+AFAR_M = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +77,24 @@ class Rows:
         self._stop = np.repeat([episode.stop for episode in dataset.episodes], lengths)
         self.task = np.repeat([self.tasks.index(e.task) for e in dataset.episodes], lengths)
         self._episode = np.repeat(np.arange(len(lengths)), lengths)
+        self.afar = self._is_afar()
         self._tokens = pad([tokenizer.encode(e.instruction) for e in dataset.episodes])
+
+    @property
+    def group(self) -> IntArray:
+        """What to balance over: each row's task, and whether the gripper is still afar."""
+        return 2 * self.task + self.afar
+
+    def _is_afar(self) -> NDArray[np.bool_]:
+        """Whether the named object is further than `AFAR_M` from the gripper; false if unknown.
+
+        Near it, the gripper's own pose tells where the object is; only from afar the words and
+        the pictures have to.
+        """
+        joints = self._state.shape[1]
+        tip_m = self._features[:, joints : joints + 3]
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.linalg.norm(tip_m - self._target_m, axis=1) > AFAR_M)
 
     def fit_normalizer(self, rows: IntArray) -> Normalizer:
         """Statistics of `rows`."""
@@ -146,15 +164,15 @@ def _rows(episodes: Sequence[EpisodeInfo]) -> IntArray:
     return np.concatenate(ranges) if ranges else np.zeros(0, np.int64)
 
 
-def balanced(rows: IntArray, task: IntArray, size: int, rng: np.random.Generator) -> IntArray:
-    """Draw `size` of `rows`, every task as often as the others.
+def balanced(rows: IntArray, group: IntArray, size: int, rng: np.random.Generator) -> IntArray:
+    """Draw `size` of `rows`, every group as often as the others.
 
     Args:
         rows: Rows to draw from, shape (N,).
-        task: Task of each of them, shape (N,).
+        group: Group of each of them, shape (N,).
         size: Number of rows to draw, with replacement.
         rng: Draws.
     """
-    groups = [rows[task == index] for index in np.unique(task)]
+    groups = [rows[group == index] for index in np.unique(group)]
     pick = rng.integers(len(groups), size=size)
     return np.array([groups[i][rng.integers(len(groups[i]))] for i in pick], np.int64)

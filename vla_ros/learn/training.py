@@ -121,7 +121,7 @@ class Training:
         number = self.learner.step
         rng = np.random.default_rng([self.options.seed, 1, number])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        picked = balanced(self._train, self._rows.task[self._train], self.options.batch, rng)
+        picked = balanced(self._train, self._rows.group[self._train], self.options.batch, rng)
         batch = self._rows.batch(picked, self._checkpoint.normalizer, rng)
         scale = lr_scale(self.progress(minutes), number, _WARM_UP_STEPS)
         errors = self.learner.learn(batch, scale, generator)
@@ -134,14 +134,16 @@ class Training:
         if not len(self._validation):
             return {}
         rng = np.random.default_rng([self.options.seed, 2])
-        rows = balanced(self._validation, self._rows.task[self._validation], _VALIDATION_ROWS, rng)
+        rows = balanced(self._validation, self._rows.group[self._validation], _VALIDATION_ROWS, rng)
         rows = rows[np.argsort(self._rows.task[rows], kind="stable")]
         by_task = {name: self._judge(rows[self._rows.task[rows] == index])
                    for index, name in enumerate(self._rows.tasks)}  # fmt: skip
         known = [errors for errors in by_task.values() if errors is not None]
+        afar = self._judge(rows[self._rows.afar[rows]])
         return {
             "validation_action": _mean([errors.action for errors in known]),
             "validation_target_cm": _cm(_mean([errors.target_m for errors in known])),
+            "validation_target_cm_afar": _cm(afar.target_m) if afar else None,
             "validation_target_cm_by_task": {
                 name: _cm(errors.target_m) for name, errors in by_task.items() if errors
             },

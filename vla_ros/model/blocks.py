@@ -69,9 +69,13 @@ def key_mask(mask: Tensor | None) -> Tensor | None:
 
 
 def init_weights(module: nn.Module) -> None:
-    """Small normal weights and zero biases, as ViT does; pass it to `Module.apply`."""
+    """Xavier weights and zero biases; pass it to `Module.apply`.
+
+    The usual normal of 0.02 fits a width of 768; at 128 it starts with attention that is nearly
+    uniform, and words found their object later.
+    """
     if isinstance(module, nn.Linear | nn.Conv2d):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.xavier_uniform_(module.weight.flatten(1))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Embedding):
