@@ -11,6 +11,9 @@ from typing import Protocol
 from vla_ros.datatypes import ActionChunk, ActionPrefix, Observation
 from vla_ros.kinematics import KinematicChain
 
+DEVICES = ("auto", "cpu", "cuda")
+"""Where a policy may compute; `auto` takes CUDA where there is one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CameraSpec:

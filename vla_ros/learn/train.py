@@ -25,7 +25,7 @@ from vla_ros.errors import ParameterError
 from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.training import STATE_FILE, Training
 from vla_ros.model.config import HEADS, PRESETS
-from vla_ros.policy.vla_policy import DEVICES
+from vla_ros.policy_protocol import DEVICES
 from vla_ros.share import share_path
 
 _log = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from vla_ros.model.vision import to_input
 from vla_ros.model.vla import VLAModel
 from vla_ros.policy.checkpoint import Checkpoint, Weights, read_checkpoint, read_weights
 from vla_ros.policy.features import state_features
+from vla_ros.policy_protocol import DEVICES
 from vla_ros.robot_config import GRIPPER
 
-DEVICES = ("auto", "cpu", "cuda")
 _REMEMBERED_TEXTS = 64
 
 

@@ -21,6 +21,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vla_ros.errors import ParameterError
+from vla_ros.policy_protocol import DEVICES
 
 Value = str | int | float | bool
 
@@ -68,7 +69,6 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
 }
 
 _POLICIES = ("in_process",)
-_DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +132,8 @@ def check_parameters(parameters: VlaNodeParameters) -> None:
     if parameters.policy not in _POLICIES:
         valid = ", ".join(_POLICIES)
         problems.append(f"policy: {parameters.policy!r} is unknown; valid: {valid}")
-    if parameters.device not in _DEVICES:
-        valid = ", ".join(_DEVICES)
+    if parameters.device not in DEVICES:
+        valid = ", ".join(DEVICES)
         problems.append(f"device: {parameters.device!r} is unknown; valid: {valid}")
     if problems:
         raise ParameterError("parameters of vla_node", problems)
