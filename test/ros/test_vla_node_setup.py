@@ -108,7 +108,7 @@ def test_autostart_needs_no_lifecycle_manager(bench: Bench):
 def test_qos_that_cannot_match_is_an_error_in_diagnostics(bench: Bench):
     bench.start()
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    bench.client.create_publisher(String, "/vla/instruction", best_effort)
+    deaf = bench.client.create_publisher(String, "/vla/instruction", best_effort)
     assert bench.change(CONFIGURE)
 
     def told() -> bool:
@@ -119,6 +119,8 @@ def test_qos_that_cannot_match_is_an_error_in_diagnostics(bench: Bench):
     report = bench.client.diagnostic("topics")
     assert report.level == b"\x02"
     assert report.message.startswith("/vla/instruction: ")
+    bench.client.destroy_publisher(deaf)
+    bench.until(lambda: not told(), "the end of the mismatch, which no event tells")
 
 
 def test_diagnostics_tell_rates_and_what_was_dropped(bench: Bench):
@@ -135,6 +137,16 @@ def test_diagnostics_tell_rates_and_what_was_dropped(bench: Bench):
     report = values(bench.client.diagnostic("topics"))
     assert "Hz" in report["/front/image_raw"]
     assert report["/arm/joint_trajectory"] == "1 listener(s)"
+
+
+def test_rates_start_anew_with_each_configuration(bench: Bench):
+    bench.start()
+    bench.run()
+    bench.diagnostics(2)
+    assert bench.change(DEACTIVATE, CLEANUP, CONFIGURE)
+    bench.client.diagnostics.clear()
+    bench.until(lambda: bench.client.diagnostic("topics"), "diagnostics")
+    assert not values(bench.client.diagnostic("topics"))["/front/image_raw"].startswith("-")
 
 
 @pytest.mark.parametrize("name", ["client", "vla_node"])

@@ -36,6 +36,13 @@ class TopicCount:
     refused: int = 0
     last_reason: str = ""
     throttle: Throttle = field(default_factory=Throttle)
+    _told: tuple[int, int] = (0, 0)
+
+    def take_new(self) -> tuple[int, int]:
+        """Number of messages taken and refused since the last call."""
+        taken, refused = self._told
+        self._told = self.taken, self.refused
+        return self.taken - taken, self.refused - refused
 
 
 class Inputs:
@@ -68,6 +75,15 @@ class Inputs:
         self._subscribe(JointState, robot.state.topic, self._take_state, _SENSOR_QOS)
         self._subscribe(String, robot.instruction_topic, self._take_text, _INSTRUCTION_QOS)
 
+    def unconnected(self) -> set[str]:
+        """Topics with a publisher that we cannot hear."""
+        return {
+            subscription.topic_name
+            for subscription in self._subscriptions
+            if subscription.get_publisher_count()
+            < self._node.count_publishers(subscription.topic_name)
+        }
+
     def start_listening(self) -> None:
         """Follow the instructions that arrive from now on."""
         self._is_listening, self._text = True, None
@@ -90,7 +106,8 @@ class Inputs:
         def on_message(msg: Any) -> None:
             self._count(count, topic, take, msg)
 
-        events = SubscriptionEventCallbacks(incompatible_qos=self._qos.callback(topic))
+        on_mismatch = self._qos.callback(self._node.resolve_topic_name(topic))
+        events = SubscriptionEventCallbacks(incompatible_qos=on_mismatch)
         callback = guarded(self._node.get_logger(), on_message)
         self._subscriptions.append(
             self._node.create_subscription(kind, topic, callback, qos, event_callbacks=events)

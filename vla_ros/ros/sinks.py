@@ -32,7 +32,8 @@ class TrajectorySink:
         self._gripper = self._create(robot.gripper_sink.topic, qos) if robot.gripper_sink else None
 
     def _create(self, topic: str, qos: QosWatch) -> LifecyclePublisher:
-        events = PublisherEventCallbacks(incompatible_qos=qos.callback(topic))
+        on_mismatch = qos.callback(self._node.resolve_topic_name(topic))
+        events = PublisherEventCallbacks(incompatible_qos=on_mismatch)
         publisher = self._node.create_lifecycle_publisher(
             JointTrajectory, topic, _QOS, event_callbacks=events
         )
@@ -64,6 +65,15 @@ class TrajectorySink:
     def listeners(self) -> dict[str, int]:
         """Number of subscriptions by topic."""
         return {p.topic_name: p.get_subscription_count() for p in self._publishers}
+
+    def unconnected(self) -> set[str]:
+        """Topics with a subscription that cannot hear us."""
+        return {
+            publisher.topic_name
+            for publisher in self._publishers
+            if publisher.get_subscription_count()
+            < self._node.count_subscribers(publisher.topic_name)
+        }
 
     def rivals(self) -> dict[str, list[str]]:
         """Nodes of other publishers of commands, by topic; one that was killed stays 20 s."""

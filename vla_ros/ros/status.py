@@ -78,40 +78,37 @@ def timing_status(name: str, session: Session, late_s: float, step_s: float) -> 
     return _message(f"{name}: timing", WARN if slow else OK, message, session.robot.robot, values)
 
 
-class TopicsReport:
-    """Compares the topics' counts with those of the report before."""
+def topics_status(name: str, session: Session, period_s: float) -> DiagnosticStatus:
+    """Rates of the inputs, messages refused, listeners of the outputs, QoS mismatches.
 
-    def __init__(self) -> None:
-        self._before: dict[str, tuple[int, int]] = {}
+    Args:
+        name: Name of the node.
+        session: What is configured.
+        period_s: Time since the last call.
+    """
+    mismatches = session.qos.problems(session.inputs.unconnected() | session.sink.unconnected())
+    problems = [f"{topic}: {text}" for topic, text in mismatches.items()]
+    warnings, values = _inputs(session.inputs.counts, period_s)
+    for topic, listeners in session.sink.listeners().items():
+        values[topic] = f"{listeners} listener(s)"
+        if listeners == 0:
+            warnings.append(f"{topic}: nobody listens to our commands")
+    for topic, rivals in session.sink.rivals().items():
+        if rivals:
+            warnings.append(f"{topic}: {', '.join(rivals)} commands there too")
+    level = ERROR if problems else WARN if warnings else OK
+    message = "; ".join([*problems, *warnings]) or "all topics are alive"
+    return _message(f"{name}: topics", level, message, session.robot.robot, values)
 
-    def status(self, name: str, session: Session, period_s: float) -> DiagnosticStatus:
-        """Rates of the inputs, messages refused, listeners of the outputs, QoS mismatches."""
-        problems = [f"{topic}: {text}" for topic, text in session.qos.problems.items()]
-        level = ERROR if problems else OK
-        warnings, values = self._inputs(session.inputs.counts, period_s)
-        for topic, listeners in session.sink.listeners().items():
-            values[topic] = f"{listeners} listener(s)"
-            if listeners == 0:
-                warnings.append(f"{topic}: nobody listens to our commands")
-        for topic, rivals in session.sink.rivals().items():
-            if rivals:
-                warnings.append(f"{topic}: {', '.join(rivals)} commands there too")
-        if warnings and level == OK:
-            level = WARN
-        message = "; ".join([*problems, *warnings]) or "all topics are alive"
-        return _message(f"{name}: topics", level, message, session.robot.robot, values)
 
-    def _inputs(
-        self, counts: Mapping[str, TopicCount], period_s: float
-    ) -> tuple[list[str], dict[str, str]]:
-        warnings, values = [], {}
-        for topic, count in counts.items():
-            taken, refused = self._before.get(topic, (0, 0))
-            self._before[topic] = count.taken, count.refused
-            values[topic] = f"{(count.taken - taken) / period_s:.1f} Hz, {count.refused} refused"
-            if count.refused > refused:
-                warnings.append(f"{topic}: {count.refused - refused} dropped: {count.last_reason}")
-        return warnings, values
+def _inputs(counts: Mapping[str, TopicCount], period_s: float) -> tuple[list[str], dict[str, str]]:
+    warnings, values = [], {}
+    for topic, count in counts.items():
+        taken, refused = count.take_new()
+        values[topic] = f"{taken / period_s:.1f} Hz, {count.refused} refused"
+        if refused:
+            warnings.append(f"{topic}: {refused} dropped: {count.last_reason}")
+    return warnings, values
 
 
 def _message(

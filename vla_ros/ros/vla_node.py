@@ -64,7 +64,6 @@ class VlaNode(LifecycleNode):
         self._session: Session | None = None
         self._ticker: Ticker | None = None
         self._status: Status | None = None
-        self._topics = status.TopicsReport()
         declare_parameters(self, VLA_NODE_PARAMETERS)
         refuse_changes(self, VLA_NODE_PARAMETERS, self._why_fixed)
         self._status_publisher = self.create_publisher(
@@ -214,7 +213,7 @@ class VlaNode(LifecycleNode):
     ) -> list[DiagnosticStatus]:
         reports = [
             status.policy_status(name, session),
-            self._topics.status(name, session, _DIAGNOSTICS_PERIOD_S),
+            status.topics_status(name, session, _DIAGNOSTICS_PERIOD_S),
         ]
         if ticker is None or session.last is None:
             return [status.idle_status(name, "inactive"), *reports]
