@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_bench import Bench, velocities
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from ros_bench import CONFIGURE, Bench, velocities
 
 from vla_ros.ros.sim_messages import trajectory_from_msg
 from vla_ros.sim.trajectory_controller import ControllerParameters, TrajectoryController
@@ -76,6 +78,21 @@ def test_signals_bring_the_arm_to_rest_and_end_with_0(bench: Bench, start_proces
     bench.until(lambda: not velocities(bench.client)[-1].any(), "the last hold")
     changes = np.abs(np.diff(velocities(bench.client), axis=0))
     assert changes.max() < 2.5 * 10.0 * 0.01, "a change of speed above the acceleration limit"
+
+
+def test_a_transition_that_is_not_allowed_does_not_end_the_process(bench: Bench, start_process):
+    process = start_process()
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("sway")
+    bench.until(lambda: bench.client.arm, "commands")
+    bench.until(bench.client.lifecycle.service_is_ready, "the lifecycle service")
+    bench.client.lifecycle.call_async(ChangeState.Request(transition=Transition(id=CONFIGURE)))
+    heard = len(bench.client.arm)
+    bench.until(lambda: len(bench.client.arm) > heard + 100, "more commands")
+    log = end(process, signal.SIGINT, gap_s=0.0)[1]
+    assert process.returncode == 0, log
+    assert "a request was not carried out" in log
 
 
 def test_after_kill_9_a_driver_with_a_timeout_stops_the_arm(bench: Bench, start_process):

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -29,6 +30,7 @@ _SPIN_S = 0.1
 _EXIT_WITHIN_S = 1.7
 
 NodeT = TypeVar("NodeT", bound=Node)
+RCLError = rclpy_implementation.RCLError
 
 
 class StopSignal:
@@ -90,7 +92,11 @@ def _spin(node: Node, stop: StopSignal) -> None:
     executor.add_node(node)
     # The wait cannot be interrupted by a signal, so it is kept short.
     while stop.received is None:
-        executor.spin_once(timeout_sec=_SPIN_S)
+        try:
+            executor.spin_once(timeout_sec=_SPIN_S)
+        except RCLError as error:
+            # rclpy raises in its own callback on a transition that the state does not allow.
+            node.get_logger().error(f"a request was not carried out: {error}")
     node.get_logger().info(f"{stop.received.name} received: stopping")
     executor.remove_node(node)
 
