@@ -5,24 +5,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from vla_ros.datatypes import Command, FloatArray, Frame, Observation, RobotState, Status
+from vla_ros.datatypes import Command, Frame, Observation, RobotState, Status
 from vla_ros.errors import ActionError, CheckpointError, InstructionError
 from vla_ros.policy_protocol import PolicySpec
 from vla_ros.robot_config import RobotConfig
 from vla_ros.runtime.inference import Inference
 from vla_ros.runtime.latest import Latest, Obstacle, check_instruction
-from vla_ros.runtime.safety import SafetyFilter
+from vla_ros.runtime.motion import Motion
 from vla_ros.runtime.scheduler import ChunkScheduler
-from vla_ros.runtime.shaper import MotionState, Shaper
 from vla_ros.runtime.tick import Counters, Tick
 from vla_ros.runtime.worker import Worker
 
 _RUNNING = Obstacle(status=Status.RUNNING, reason="")
-# A reset in motion goes on from the commanded motion, so that the arm is not jerked, unless the
-# arm is elsewhere (a simulator that put it back).
-_ELSEWHERE_RAD = 0.1
 _ROUNDING_S = 1e-6
 
 
@@ -44,13 +38,12 @@ class ControlLoop:
         self._latest = Latest(robot, tuple(camera.name for camera in spec.cameras))
         self._inference = Inference(worker)
         self._scheduler = ChunkScheduler(robot.chunks, joints=len(robot.joints))
-        self._shaper = Shaper(robot.limits, robot.tick_s)
-        self._safety = SafetyFilter(robot)
+        self._motion = Motion(robot)
         self._instruction: str | None = None
         self._refused_instruction = ""
         self._epoch = 0
         self._last_s: float | None = None
-        self._seeded = False
+        self._motion.forget()
         self._broken: Obstacle | None = None
         self._halted = "the loop is not active"
         self._jumped = ""
@@ -90,14 +83,14 @@ class ControlLoop:
 
         An instruction of before is forgotten: an arm must not set off for a sentence of yesterday.
         """
-        self._seeded = False
+        self._motion.forget()
         self._instruction, self._refused_instruction = None, ""
         self.reset(now_s)
 
     def reset(self, now_s: float) -> None:
         """Clear a fault or stop: new epoch; an arm at rest starts from its measured state."""
         self._halted, self._jumped, self._last_s = "", "", now_s
-        self._seeded = self._seeded and not self._shaper.is_at_rest and not self._is_elsewhere()
+        self._motion.begin_anew(self._latest.state)
         self._inference.forgive()
         self._begin_epoch()
         self._broken = None
@@ -113,15 +106,11 @@ class ControlLoop:
     @property
     def is_stopped(self) -> bool:
         """Whether the commanded motion has ended, or never began."""
-        return not self._seeded or self._shaper.is_at_rest
+        return self._motion.is_stopped
 
     def remaining_stop(self, now_s: float) -> list[Command]:
         """The commands until rest, one a tick from `now_s` on; none when the arm is at rest."""
-        commands: list[Command] = []
-        while not self.is_stopped:
-            command = self._hold(now_s + len(commands) * self._robot.tick_s)
-            commands += [] if command is None else [command]
-        return commands
+        return self._motion.remaining_stop(now_s)
 
     def wants_observation(self, now_s: float) -> bool:
         """Whether `step(now_s)` would send an observation, if pictures and joints are fresh."""
@@ -138,7 +127,7 @@ class ControlLoop:
                 another one; 0 while it runs. The arm holds meanwhile, however young its data seem.
         """
         if self._broken is not None:
-            return self._tick(self._broken, self._hold(now_s), now_s)
+            return self._tick(self._broken, self._motion.hold(now_s), now_s)
         self._watch_clock(now_s)
         obstacle = self._forbidden(standstill_s) or self._unready(now_s)
         if obstacle is not None:
@@ -149,11 +138,12 @@ class ControlLoop:
         obstacle = self._forbidden(standstill_s) or obstacle or self._inference.trouble
         if obstacle is not None:
             self._scheduler.clear()
-            return self._tick(obstacle, self._hold(now_s), now_s)
+            return self._tick(obstacle, self._motion.hold(now_s), now_s)
         planned = self._scheduler.sample(now_s)
         if planned is None:
-            return self._tick(self._planless(now_s), self._hold(now_s), now_s)
-        return self._tick(_RUNNING, self._move(*planned, now_s), now_s)
+            return self._tick(self._planless(now_s), self._motion.hold(now_s), now_s)
+        command = self._motion.follow(*planned, self._latest.fresh_state, now_s)
+        return self._tick(_RUNNING, command, now_s)
 
     def fail(self, reason: str, now_s: float) -> Tick:
         """The tick in place of one that raised: a fault, latched until `reset` or `activate`.
@@ -163,7 +153,7 @@ class ControlLoop:
         """
         reason = f"{reason}; latched until reset or activation"
         self._broken = Obstacle(status=Status.FAULT_INTERNAL, reason=reason)
-        return self._tick(self._broken, self._hold(now_s), now_s)
+        return self._tick(self._broken, self._motion.hold(now_s), now_s)
 
     def _watch_clock(self, now_s: float) -> None:
         last_s, self._last_s = self._last_s, now_s
@@ -224,7 +214,7 @@ class ControlLoop:
             plan = self._inference.poll(now_s)
             if plan is None:
                 return
-            chunk = self._safety.checked(plan.chunk, plan.observation)
+            chunk = self._motion.safety.checked(plan.chunk, plan.observation)
         except InstructionError as error:
             self._refuse_instruction(error)
             return
@@ -234,7 +224,7 @@ class ControlLoop:
             return
         self._inference.praise()
         self._overruns += int(now_s - chunk.start_s > self._robot.chunks.execute_s)
-        if not self._scheduler.merge(chunk, now_s, self._origin()):
+        if not self._scheduler.merge(chunk, now_s, self._motion.origin(self._latest.fresh_state)):
             self._dropped += 1
 
     def _planless(self, now_s: float) -> Obstacle:
@@ -248,50 +238,8 @@ class ControlLoop:
                 f"chunks.expire_after_s); {waiting}"
             )
             return Obstacle(status=Status.HOLD_CHUNK_EXPIRED, reason=reason)
-        status = Status.HOLD_FOR_POLICY if self._seeded else Status.WAITING_FOR_POLICY
+        status = Status.HOLD_FOR_POLICY if self._motion.is_seeded else Status.WAITING_FOR_POLICY
         return Obstacle(status=status, reason=f"no chunk yet; {waiting}")
-
-    # --- motion
-
-    def _move(self, target: FloatArray, velocity: FloatArray, now_s: float) -> Command | None:
-        if not self._seeded:
-            self._seed()
-        joints = len(self._robot.joints)
-        motion = self._shaper.step(target[:joints], velocity[:joints])
-        gripper_open = float(target[joints]) if self._robot.gripper is not None else None
-        return self._command(motion, gripper_open, now_s)
-
-    def _hold(self, now_s: float) -> Command | None:
-        if not self._seeded:
-            return None
-        return self._command(self._shaper.stop(), None, now_s)
-
-    def _command(
-        self, motion: MotionState, gripper_open: float | None, now_s: float
-    ) -> Command | None:
-        position, velocity = np.array(motion.position), np.array(motion.velocity)
-        return self._safety.apply(position, velocity, gripper_open, now_s)
-
-    def _seed(self) -> None:
-        state = self._latest.fresh_state
-        self._shaper.seed(state.position_rad, state.velocity_rad_s)
-        self._safety.seed(state.position_rad, state.gripper_open)
-        self._seeded = True
-
-    def _origin(self) -> FloatArray:
-        """The action (A,) the arm is at: commanded, or measured before the first command."""
-        state = self._latest.fresh_state
-        position = self._shaper.state.position if self._seeded else state.position_rad
-        gripper = self._safety.gripper_open if self._seeded else state.gripper_open
-        return np.asarray(position if gripper is None else [*position, gripper], np.float64)
-
-    def _is_elsewhere(self) -> bool:
-        """Whether the arm is measured far from where it is commanded to be."""
-        state = self._latest.state
-        if state is None:
-            return False
-        away_rad = np.abs(state.position_rad - self._shaper.state.position)
-        return bool((away_rad > _ELSEWHERE_RAD).any())
 
     def _refuse_instruction(self, error: InstructionError) -> None:
         """Hold until a valid one comes; the same text is asked for anew when it is said again."""
@@ -317,7 +265,7 @@ class ControlLoop:
             counters=Counters(
                 overruns=self._overruns,
                 dropped_chunks=self._dropped + self._inference.voided,
-                clamped=self._shaper.clamped + self._safety.clamped,
+                clamped=self._motion.clamped,
                 ignored_inputs=self._latest.ignored,
             ),
             stamp_s=now_s,

@@ -138,8 +138,9 @@ def _check_numbers(chunk: ActionChunk) -> None:
         value = getattr(chunk, name)
         if not isinstance(value, Real) or not math.isfinite(value):
             raise ActionError(f"the chunk's {name} is {value!r}; valid: a finite number")
-    if not isinstance(chunk.epoch, Integral):
-        raise ActionError(f"the chunk's epoch is {chunk.epoch!r}; valid: a whole number")
+    epoch: object = chunk.epoch
+    if not isinstance(epoch, Integral):
+        raise ActionError(f"the chunk's epoch is {epoch!r}; valid: a whole number")
 
 
 def _clip(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:

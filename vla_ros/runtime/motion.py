@@ -1,0 +1,95 @@
+"""The commanded motion: shaper and safety filter, seeded once from the measured state.
+
+`ControlLoop` says where to; every command comes from here. Nothing in here knows of policies, so
+that the arm can be brought to rest whatever has become of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vla_ros.datatypes import Command, FloatArray, RobotState
+from vla_ros.robot_config import RobotConfig
+from vla_ros.runtime.safety import SafetyFilter
+from vla_ros.runtime.shaper import MotionState, Shaper
+
+# A reset in motion goes on from the commanded motion, so that the arm is not jerked, unless the
+# arm is elsewhere (a simulator that put it back).
+_ELSEWHERE_RAD = 0.1
+
+
+class Motion:
+    """Moves the arm inside its limits, tick by tick.
+
+    Attributes:
+        is_seeded: It has taken over a measured state; before, nothing is commanded.
+        safety: The last gate.
+    """
+
+    def __init__(self, robot: RobotConfig) -> None:
+        self.is_seeded = False
+        self.safety = SafetyFilter(robot)
+        self._robot = robot
+        self._shaper = Shaper(robot.limits, robot.tick_s)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the commanded motion has ended, or never began."""
+        return not self.is_seeded or self._shaper.is_at_rest
+
+    @property
+    def clamped(self) -> int:
+        """Number of targets and setpoints that had to be moved inside the limits."""
+        return self._shaper.clamped + self.safety.clamped
+
+    def forget(self) -> None:
+        """Seed anew before the next command."""
+        self.is_seeded = False
+
+    def begin_anew(self, measured: RobotState | None) -> None:
+        """Seed anew, unless the arm moves and is measured about where it is commanded to be."""
+        if self.is_stopped or self._is_elsewhere(measured):
+            self.forget()
+
+    def follow(
+        self, target: FloatArray, velocity: FloatArray, measured: RobotState, now_s: float
+    ) -> Command | None:
+        """One tick towards `target` (A,), which itself moves at `velocity` (A,)."""
+        if not self.is_seeded:
+            self._shaper.seed(measured.position_rad, measured.velocity_rad_s)
+            self.safety.seed(measured.position_rad, measured.gripper_open)
+            self.is_seeded = True
+        joints = len(self._robot.joints)
+        motion = self._shaper.step(target[:joints], velocity[:joints])
+        gripper_open = float(target[joints]) if self._robot.gripper is not None else None
+        return self._command(motion, gripper_open, now_s)
+
+    def hold(self, now_s: float) -> Command | None:
+        """Decelerate one tick; once at rest, keep the pose."""
+        return self._command(self._shaper.stop(), None, now_s) if self.is_seeded else None
+
+    def remaining_stop(self, now_s: float) -> list[Command]:
+        """The commands until rest, one a tick from `now_s` on; none when the arm is at rest."""
+        commands: list[Command] = []
+        while not self.is_stopped:
+            command = self.hold(now_s + len(commands) * self._robot.tick_s)
+            commands += [] if command is None else [command]
+        return commands
+
+    def origin(self, measured: RobotState) -> FloatArray:
+        """The action (A,) the arm is at: commanded, or measured before the first command."""
+        position = self._shaper.state.position if self.is_seeded else measured.position_rad
+        gripper = self.safety.gripper_open if self.is_seeded else measured.gripper_open
+        return np.asarray(position if gripper is None else [*position, gripper], np.float64)
+
+    def _command(
+        self, motion: MotionState, gripper_open: float | None, now_s: float
+    ) -> Command | None:
+        position, velocity = np.array(motion.position), np.array(motion.velocity)
+        return self.safety.apply(position, velocity, gripper_open, now_s)
+
+    def _is_elsewhere(self, measured: RobotState | None) -> bool:
+        if measured is None:
+            return False
+        away_rad = np.abs(measured.position_rad - self._shaper.state.position)
+        return bool((away_rad > _ELSEWHERE_RAD).any())
