@@ -129,7 +129,7 @@ def test_a_simulation_slower_than_the_ticks_is_no_stopped_clock(bench: Bench):
     while time.monotonic() - started_s < 1.0:
         # Far less than a period each time, so that no tick comes for longer than the timeout.
         step += 1
-        bench.set_clock(START_S + 0.1 + step * 1e-5)
+        bench.set_clock(START_S + 0.1 + step * 1e-6)
     assert not bench.client.statuses
     bench.until_status("hold_clock_stopped")
 
