@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def _own_domain() -> str:
     return str((first + worker) % 102)
 
 
+# A shell that starts this in the background has Ctrl-C ignored, which children would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before any test module imports rclpy, which reads these once.
 os.environ["ROS_DOMAIN_ID"] = _own_domain()
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

@@ -79,7 +79,7 @@ def test_words_the_policy_does_not_know_are_told(bench: Bench, checkpoint: Path)
     bench.client.play()
     bench.until(bench.connected, "discovery")
     bench.client.say("zzz")
-    bench.until_status("fault_policy_error")
+    bench.until_status("hold_bad_instruction")
     assert "zzz" in bench.client.statuses[-1].message
     assert not bench.client.arm
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -22,8 +24,10 @@ def robot() -> RobotConfig:
 
 
 @pytest.fixture(scope="module")
-def world() -> TabletopSim:
-    return TabletopSim(render_px=32)
+def world() -> Iterator[TabletopSim]:
+    simulation = TabletopSim(render_px=32)
+    yield simulation
+    simulation.close()
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -21,7 +21,7 @@ from vla_ros.share import share_path
 from vla_ros.sim.tasks import check_task
 
 # Scenes that no training has seen; each shows another way to move.
-SCENES = (("push_object", 1000), ("place_object", 1001), ("open_drawer", 1002))
+SCENES = (("open_drawer", 1000), ("push_object", 1000), ("close_drawer", 1000))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
