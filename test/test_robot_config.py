@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import yaml
 
-from vla_ros.errors import RobotFileError
+from vla_ros.errors import RobotFileError, UrdfError
 from vla_ros.robot_config import JointLimits, load_robot
 from vla_ros.share import share_path
+from vla_ros.urdf import chain_to, read_joints
 
 PANDA = share_path("config/panda.yaml")
 
@@ -209,3 +210,11 @@ def test_file_that_is_missing_or_no_yaml_is_refused(tmp_path: Path) -> None:
     broken.write_bytes(b"robot: caf\xe9")
     with pytest.raises(RobotFileError, match="no UTF-8 text"):
         load_robot(broken)
+
+
+def test_links_that_form_a_circle_are_refused() -> None:
+    joint = '<joint name="{}" type="fixed"><parent link="{}"/><child link="{}"/></joint>'
+    circle = joint.format("j1", "a", "b") + joint.format("j2", "b", "a")
+    joints = read_joints(f'<robot name="r"><link name="a"/><link name="b"/>{circle}</robot>')
+    with pytest.raises(UrdfError, match="form a circle through"):
+        chain_to(joints, "b")

@@ -68,14 +68,17 @@ def chain_to(joints: dict[str, UrdfJoint], tip_link: str) -> list[UrdfJoint]:
     """Return the joints from the root to `tip_link`, in order.
 
     Raises:
-        UrdfError: No joint leads to `tip_link`.
+        UrdfError: No joint leads to `tip_link`, or the links on the way form a circle.
     """
     by_child = {joint.child: joint for joint in joints.values()}
     if tip_link not in by_child:
         links = ", ".join(sorted(by_child))
         raise UrdfError(f"link {tip_link!r} is not in the URDF; it has: {links}")
-    chain, link = [], tip_link
+    chain: list[UrdfJoint] = []
+    link = tip_link
     while link in by_child:
+        if len(chain) == len(by_child):
+            raise UrdfError(f"the links of the URDF form a circle through {link!r}")
         chain.append(by_child[link])
         link = by_child[link].parent
     return chain[::-1]

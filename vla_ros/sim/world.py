@@ -100,12 +100,6 @@ class TabletopSim:
         self._score = Score(self.request, self._look(), self.time_s)
         return self.episode
 
-    def set_request(self, request: Request, instruction: str) -> None:
-        """Ask for something else in the running scene; success is judged by the new request."""
-        check_task(request.task)
-        self.episode = Episode(seed=self.episode.seed, instruction=instruction, **vars(request))
-        self._score = Score(self.request, self._look(), self.time_s)
-
     @property
     def request(self) -> Request:
         """What the running episode asks for."""
