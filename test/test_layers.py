@@ -27,6 +27,7 @@ GROUND = frozenset(
         "policy_protocol",
         "robot_check",
         "robot_config",
+        "robot_outputs",
         "share",
         "urdf",
     }

@@ -43,6 +43,35 @@ def test_limits_come_from_the_urdf_and_are_scaled() -> None:
     assert robot.action_names == (*robot.joints, "gripper")
 
 
+def test_limits_may_be_narrowed(write: Callable[..., Path]) -> None:
+    robot = load_robot(write(lambda d: d["limits"].update(upper_rad=[1, 1, 1, -1, 1, 2, 1])))
+    np.testing.assert_array_equal(robot.limits.upper_rad, [1, 1, 1, -1, 1, 2, 1])
+    np.testing.assert_allclose(robot.limits.lower_rad[3], -3.0718)
+
+
+def test_outputs_are_filled_in(write: Callable[..., Path]) -> None:
+    def choose(data: dict[str, Any]) -> None:
+        servo = {"sink": "servo_twist", "topic": "/servo_node/delta_twist_cmds"}
+        data["actions"]["arm"].update(servo)
+        data["actions"]["gripper"].update(sink="gripper_command", topic="/hand/gripper_cmd")
+
+    robot = load_robot(write(choose))
+    assert robot.arm_sink.switch == "/servo_node/switch_command_type"
+    assert robot.arm_sink.joints == robot.joints
+    assert robot.gripper_sink is not None
+    assert robot.gripper_sink.hysteresis is not None
+    assert (robot.base_link, robot.tip_link) == ("panda_link0", "panda_hand_tcp")
+
+
+def test_a_finger_may_be_a_joint_of_the_arms_controller(write: Callable[..., Path]) -> None:
+    def choose(data: dict[str, Any]) -> None:
+        data["actions"]["gripper"].update(sink="with_arm")
+        del data["actions"]["gripper"]["topic"]
+
+    robot = load_robot(write(choose))
+    assert robot.arm_sink.joints == (*robot.joints, "panda_finger_joint1")
+
+
 def test_chunks_may_be_left_out(write: Callable[..., Path]) -> None:
     robot = load_robot(write(lambda data: data.pop("chunks")))
     assert robot.chunks.blend_s <= robot.chunks.execute_s < robot.chunks.expire_after_s
@@ -76,7 +105,7 @@ def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> Non
         "limits: 'jerk_rad_s3' is a required property",
         "cameras.front.max_age_s: 500 is greater than the maximum of 60 (seconds)",
         "gripper.open_m: 40 is outside the URDF's limits 0.0 … 0.04 m",
-        "actions.arm.sink: 'telepathy' is not one of ['joint_trajectory']",
+        "actions.arm.sink: 'telepathy' is not one of ['joint_trajectory', ",
         "robot.yaml",
     ):
         assert part in message
@@ -103,6 +132,24 @@ def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> Non
         (lambda d: d.update(chunks={"execute_s": 0.8}), "execute_s 0.8, expire_after_s 0.8; valid"),
         (lambda d: d.update(chunks={"blend_s": 0.4}), "chunks: blend_s is 0.4, execute_s 0.3"),
         (lambda d: d.update(cameras={}), "cameras: {} should be non-empty"),
+        (
+            lambda d: d["limits"].update(lower_rad=[-3.0, -2, -2, -3, -2, 0, -2]),
+            "limits.lower_rad: -3.0 is wider than the URDF's -2.8973 of 'panda_joint1'",
+        ),
+        (lambda d: d["limits"].update(upper_rad=[1.0]), "limits.upper_rad: has 1 values for 7"),
+        (
+            lambda d: (d.update(tick_hz=20), d["actions"]["arm"].update(sink="servo_twist")),
+            "tick_hz: 20 with sink servo_twist; valid: 30 or more",
+        ),
+        (lambda d: d["actions"]["arm"].update(frame="tip"), "arm.frame: has no meaning with abs"),
+        (lambda d: d["actions"]["arm"].update(switch="/x"), "arm.switch: .* the sink is joint_tra"),
+        (lambda d: d["actions"]["arm"].update(joints=["a"]), "arm.joints: a; valid: all of panda_"),
+        (lambda d: d["actions"]["gripper"].pop("topic"), "gripper.topic: got None; valid: the dri"),
+        (lambda d: d["actions"]["gripper"].update(sink="with_arm"), "valid: none with with_arm"),
+        (
+            lambda d: d["actions"]["gripper"].update(hysteresis={"close_below": 0.9}),
+            "close_below 0.9 is above open_above 0.6",
+        ),
         (lambda d: d["state"].update(topic="no spaces"), "state.topic: 'no spaces' does not match"),
     ],
 )

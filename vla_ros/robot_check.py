@@ -13,6 +13,7 @@ import jsonschema
 
 from vla_ros.errors import UrdfError
 from vla_ros.kinematics import KinematicChain
+from vla_ros.robot_outputs import find_output_problems
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 _SCHEMA = json.loads((Path(__file__).parent / "robot_schema.json").read_text())
@@ -76,7 +77,7 @@ def _pair_problems(data: Mapping[str, Any]) -> list[str]:
 
 def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
     """What the schema cannot see: names against the URDF, and values against each other."""
-    problems = _length_problems(data) + _chunk_problems(data)
+    problems = _length_problems(data) + _chunk_problems(data) + find_output_problems(data)
     if "urdf" not in data:
         return problems
     try:
@@ -84,7 +85,10 @@ def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
     except UrdfError as error:
         return [*problems, f"urdf: {error}"]
     names = data.get("joints", [])
-    wrong = [text for i, name in enumerate(names) for text in _joint_problems(i, name, urdf)]
+    limits = data.get("limits", {})
+    wrong = [
+        text for i, name in enumerate(names) for text in _joint_problems(i, name, urdf, limits)
+    ]
     problems += wrong
     if "gripper" in data:
         problems += _gripper_problems(data["gripper"], urdf)
@@ -99,8 +103,8 @@ def _length_problems(data: Mapping[str, Any]) -> list[str]:
     joints, limits = len(data["joints"]), data["limits"]
     return [
         f"limits.{key}: has {len(limits[key])} values for {joints} joints"
-        for key in ("acceleration_rad_s2", "jerk_rad_s3")
-        if isinstance(limits[key], list) and len(limits[key]) != joints
+        for key in ("lower_rad", "upper_rad", "acceleration_rad_s2", "jerk_rad_s3")
+        if isinstance(limits.get(key), list) and len(limits[key]) != joints
     ]
 
 
@@ -125,30 +129,47 @@ def _chain_problems(names: list[str], tip_link: str, urdf: Mapping[str, UrdfJoin
     return []
 
 
-def _joint_problems(index: int, name: str, urdf: Mapping[str, UrdfJoint]) -> list[str]:
+def _joint_problems(
+    index: int, name: str, urdf: Mapping[str, UrdfJoint], limits: Mapping[str, Any]
+) -> list[str]:
     where = f"joints.{index}"
     joint = urdf.get(name)
     if joint is None:
         moving = ", ".join(j.name for j in urdf.values() if j.kind != "fixed")
         return [f"{where}: joint {name!r} is not in the URDF; it has: {moving}"]
-    missing = [
-        key
-        for key, value in (
-            ("lower", joint.lower_rad),
-            ("upper", joint.upper_rad),
-            ("velocity", joint.velocity_rad_s),
-        )
-        if value is None
-    ]
+    narrowed = {
+        key: limits[key][index]
+        for key in ("lower_rad", "upper_rad")
+        if index < len(limits.get(key, []))
+    }
+    given = {key: getattr(joint, key) for key in ("lower_rad", "upper_rad", "velocity_rad_s")}
+    missing = [key.partition("_")[0] for key, v in (given | narrowed).items() if v is None]
     if missing:
-        return [f"{where}: the URDF gives joint {name!r} no limit {', '.join(missing)}"]
-    limits = cast(tuple[float, ...], (joint.lower_rad, joint.upper_rad, joint.velocity_rad_s))
-    if not all(map(math.isfinite, limits)) or limits[0] >= limits[1] or limits[2] <= 0:
         return [
-            f"{where}: the URDF's limits of {name!r} are empty or not finite: "
-            f"lower {limits[0]}, upper {limits[1]}, velocity {limits[2]}"
+            f"{where}: the URDF gives joint {name!r} no limit {', '.join(missing)}"
+            + ("" if missing == ["velocity"] else "; give limits.lower_rad and limits.upper_rad")
         ]
-    return []
+    numbers = {key: value for key, value in given.items() if value is not None}
+    lower, upper, velocity = (numbers | narrowed).values()
+    if not all(map(math.isfinite, numbers.values())) or lower >= upper or velocity <= 0:
+        return [
+            f"{where}: the limits of {name!r} are empty or not finite: "
+            f"lower {lower}, upper {upper}, velocity {velocity}"
+        ]
+    return _wider_problems(name, joint, narrowed)
+
+
+def _wider_problems(name: str, joint: UrdfJoint, narrowed: Mapping[str, float]) -> list[str]:
+    """The robot file may narrow the URDF's position limits, never widen them."""
+    problems = []
+    for key, sign in (("lower_rad", 1), ("upper_rad", -1)):
+        bound = getattr(joint, key)
+        if key in narrowed and bound is not None and sign * narrowed[key] < sign * bound:
+            problems.append(
+                f"limits.{key}: {narrowed[key]} is wider than the URDF's {bound} of {name!r} "
+                "(radians, not degrees)"
+            )
+    return problems
 
 
 def _gripper_problems(gripper: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> list[str]:

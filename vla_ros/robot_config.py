@@ -14,6 +14,12 @@ from vla_ros.datatypes import FloatArray
 from vla_ros.errors import RobotFileError
 from vla_ros.kinematics import KinematicChain
 from vla_ros.robot_check import CHUNK_DEFAULTS, find_problems
+from vla_ros.robot_outputs import (
+    ArmSinkConfig,
+    GripperSinkConfig,
+    build_arm_sink,
+    build_gripper_sink,
+)
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 GRIPPER = "gripper"
@@ -66,12 +72,12 @@ class InputConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SinkConfig:
-    """Where commands go: what they mean, the kind of driver, and its topic."""
+class CameraConfig(InputConfig):
+    """A camera's topic, and what its driver publishes; `None` where the file does not say."""
 
-    meaning: str
-    sink: str
-    topic: str
+    frame_id: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +101,9 @@ class RobotConfig:
         arm_sink: Where joint commands go.
         gripper_sink: Where the gripper's commands go; `None` without a gripper.
         chain: Forward kinematics from the base to the tip.
+        base_link: Root of the URDF, the frame of tip poses.
+        tip_link: Link whose pose the policy and the drivers mean.
+        urdf_path: The URDF or xacro.
     """
 
     path: Path
@@ -103,13 +112,16 @@ class RobotConfig:
     joints: tuple[str, ...]
     limits: JointLimits
     gripper: GripperConfig | None
-    cameras: Mapping[str, InputConfig]
+    cameras: Mapping[str, CameraConfig]
     state: InputConfig
     instruction_topic: str
-    arm_sink: SinkConfig
-    gripper_sink: SinkConfig | None
+    arm_sink: ArmSinkConfig
+    gripper_sink: GripperSinkConfig | None
     chunks: ChunkConfig
     chain: KinematicChain
+    base_link: str
+    tip_link: str
+    urdf_path: Path
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -148,9 +160,9 @@ def _read(path: Path) -> Any:
 
 
 def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
-    urdf = read_joints(expand(path.parent / data["urdf"]))
+    urdf_path = path.parent / data["urdf"]
+    urdf = read_joints(expand(urdf_path))
     chain = chain_to(urdf, data["tip_link"])
-    gripper_sink = data["actions"].get("gripper")
     return RobotConfig(
         path=path,
         robot=data["robot"],
@@ -158,13 +170,16 @@ def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
         joints=tuple(data["joints"]),
         limits=_limits(data, urdf),
         gripper=GripperConfig(**data["gripper"]) if "gripper" in data else None,
-        cameras={name: InputConfig(**camera) for name, camera in data["cameras"].items()},
+        cameras={name: CameraConfig(**camera) for name, camera in data["cameras"].items()},
         state=InputConfig(**data["state"]),
         instruction_topic=data["instruction"]["topic"],
-        arm_sink=SinkConfig(**data["actions"]["arm"]),
-        gripper_sink=SinkConfig(**gripper_sink) if gripper_sink else None,
+        arm_sink=build_arm_sink(data),
+        gripper_sink=build_gripper_sink(data),
         chunks=ChunkConfig(**(CHUNK_DEFAULTS | data.get("chunks", {}))),
         chain=KinematicChain.from_joints(chain, data["joints"]),
+        base_link=chain[0].parent,
+        tip_link=data["tip_link"],
+        urdf_path=urdf_path,
     )
 
 
@@ -175,9 +190,12 @@ def _limits(data: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> JointLimits:
     def per_joint(value: float | list[float]) -> FloatArray:
         return np.broadcast_to(np.asarray(value, np.float64), (len(joints),)).copy()
 
+    def position(key: str) -> FloatArray:
+        return np.array(limits.get(key, [getattr(joint, key) for joint in joints]), np.float64)
+
     return JointLimits(
-        lower_rad=np.array([joint.lower_rad for joint in joints], np.float64),
-        upper_rad=np.array([joint.upper_rad for joint in joints], np.float64),
+        lower_rad=position("lower_rad"),
+        upper_rad=position("upper_rad"),
         velocity_rad_s=limits["velocity_scale"]
         * np.array([joint.velocity_rad_s for joint in joints], np.float64),
         acceleration_rad_s2=per_joint(limits["acceleration_rad_s2"]),
