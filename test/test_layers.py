@@ -23,11 +23,13 @@ GROUND = frozenset(
         "datatypes",
         "errors",
         "image",
+        "inverse_kinematics",
         "kinematics",
         "policy_protocol",
         "robot_check",
         "robot_config",
         "robot_outputs",
+        "rotations",
         "share",
         "urdf",
     }

@@ -61,6 +61,21 @@ class KinematicChain:
             pose = pose @ origin @ _rotation(self.axes[index], position_rad[..., index])
         return np.asarray(pose @ self.tip, np.float64)
 
+    def jacobian(self, position_rad: FloatArray) -> FloatArray:
+        """Velocity of the tip a joint velocity, shape (6, J), in the base frame.
+
+        Three rows of translation [m/rad], three of rotation; for positions of shape (J,).
+        """
+        frames, pose = [], np.eye(4)
+        for index, origin in enumerate(self.origins):
+            pose = pose @ origin @ _rotation(self.axes[index], position_rad[index])
+            frames.append(pose)
+        axes = np.stack(
+            [frame[:3, :3] @ axis for frame, axis in zip(frames, self.axes, strict=True)]
+        )
+        arms = (pose @ self.tip)[:3, 3] - np.stack([frame[:3, 3] for frame in frames])
+        return np.concatenate([np.cross(axes, arms), axes], axis=1).T
+
 
 def _direction(joint: UrdfJoint) -> FloatArray:
     length = np.linalg.norm(joint.axis)

@@ -44,6 +44,8 @@ class PolicySpec:
         horizon: Number of steps T in a chunk.
         step_s: Time between two steps.
         chain: Kinematics it takes the arm to have; `None` for a policy that uses none.
+        action_meaning: What the actions are, in the words of the robot file's
+            `actions.arm.meaning`; `policy/meaning.py` converts what is not the default.
     """
 
     robot: str
@@ -53,6 +55,7 @@ class PolicySpec:
     horizon: int
     step_s: float
     chain: KinematicChain | None = field(default=None, compare=False)
+    action_meaning: str = "absolute_joint_position"
 
 
 class Policy(Protocol):

@@ -193,6 +193,7 @@ def _decode(data: dict[str, Any]) -> Checkpoint:
         horizon=int(policy["horizon"]),
         step_s=float(policy["step_s"]),
         chain=chain,
+        action_meaning=policy.get("action_meaning", PolicySpec.action_meaning),
     )
     return Checkpoint(
         model=config,
