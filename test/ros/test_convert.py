@@ -153,20 +153,12 @@ def test_a_command_becomes_one_point_from_now(robot: RobotConfig):
     assert point.positions.tolist() == [0.1, 0.2, 0.3]
     assert point.velocities.tolist() == [1.0, 0.0, -1.0]
     assert (point.time_from_start.sec, point.time_from_start.nanosec) == (0, 20_000_000)
-    gripper = convert.gripper_trajectory_from_command(command, robot)
-    assert gripper is not None
+    gripper = convert.gripper_trajectory(command.gripper_open, robot)
     assert gripper.joint_names == ["finger"]
     assert gripper.points[0].positions.tolist() == [0.02]
     hold = convert.trajectory_from_commands([convert.hold_of(command)], robot)
     assert hold.points[0].velocities.tolist() == [0.0, 0.0, 0.0]
     assert hold.points[0].positions.tolist() == [0.1, 0.2, 0.3]
-
-
-def test_a_command_that_leaves_the_gripper_alone_says_nothing_to_it(robot: RobotConfig):
-    command = Command(
-        position_rad=np.zeros(3), velocity_rad_s=np.zeros(3), gripper_open=None, stamp_s=7.0
-    )
-    assert convert.gripper_trajectory_from_command(command, robot) is None
 
 
 @pytest.mark.parametrize("time_s", [0.0, 0.1, 1_700_000_000.123456, 2.9999999999])

@@ -159,19 +159,33 @@ def trajectory_from_commands(commands: Sequence[Command], robot: RobotConfig) ->
     The stamp is 0, which means "from now": a controller refuses a trajectory that ends in the past.
 
     Args:
-        commands: For ticks in a row, at least one.
+        commands: At least one, in the order of their stamps.
         robot: The arm.
     """
-    setpoints = [(command.position_rad, command.velocity_rad_s) for command in commands]
-    return _trajectory(robot.joints, setpoints, robot.tick_s)
+    points = [
+        _point(
+            _in_order(by_joint(command, robot), robot),
+            _in_order(_velocity_by_joint(command, robot), robot),
+            HORIZON_PERIODS * robot.tick_s + command.stamp_s - commands[0].stamp_s,
+        )
+        for command in commands
+    ]
+    return JointTrajectory(joint_names=list(robot.arm_sink.joints), points=points)
 
 
-def gripper_trajectory_from_command(command: Command, robot: RobotConfig) -> JointTrajectory | None:
-    """One streamed point for the gripper's controller; `None` when there is nothing to say."""
-    if robot.gripper is None or command.gripper_open is None:
-        return None
-    position = np.array([robot.gripper.position_m(command.gripper_open)])
-    return _trajectory((robot.gripper.joint,), [(position, np.zeros(1))], robot.tick_s)
+def by_joint(command: Command, robot: RobotConfig) -> dict[str, float]:
+    """Commanded positions of all joints, the finger joint among them when it is commanded."""
+    positions = dict(zip(robot.joints, command.position_rad.tolist(), strict=True))
+    if robot.gripper is not None and command.gripper_open is not None:
+        positions[robot.gripper.joint] = robot.gripper.position_m(command.gripper_open)
+    return positions
+
+
+def gripper_trajectory(gripper_open: float, robot: RobotConfig) -> JointTrajectory:
+    """One streamed point for the gripper's controller."""
+    position = [robot.gripper.position_m(gripper_open)]
+    point = _point(position, [0.0], HORIZON_PERIODS * robot.tick_s)
+    return JointTrajectory(joint_names=[robot.gripper.joint], points=[point])
 
 
 def hold_of(command: Command) -> Command:
@@ -179,17 +193,20 @@ def hold_of(command: Command) -> Command:
     return replace(command, velocity_rad_s=np.zeros_like(command.velocity_rad_s))
 
 
-def _trajectory(
-    names: tuple[str, ...], setpoints: Sequence[tuple[FloatArray, FloatArray]], tick_s: float
-) -> JointTrajectory:
-    """Points at (positions, velocities), one period apart."""
-    points = []
-    for index, (positions, velocities) in enumerate(setpoints):
-        point = JointTrajectoryPoint(
-            positions=array("d", positions), velocities=array("d", velocities)
-        )
-        stamp = stamp_from_seconds((HORIZON_PERIODS + index) * tick_s)
-        point.time_from_start.sec = stamp.sec
-        point.time_from_start.nanosec = stamp.nanosec
-        points.append(point)
-    return JointTrajectory(joint_names=list(names), points=points)
+def _velocity_by_joint(command: Command, robot: RobotConfig) -> dict[str, float]:
+    velocities = dict(zip(robot.joints, command.velocity_rad_s.tolist(), strict=True))
+    # The gripper is told where to, not how fast.
+    return velocities if robot.gripper is None else {**velocities, robot.gripper.joint: 0.0}
+
+
+def _in_order(values: dict[str, float], robot: RobotConfig) -> list[float]:
+    return [values[name] for name in robot.arm_sink.joints]
+
+
+def _point(
+    positions: Sequence[float], velocities: Sequence[float], from_start_s: float
+) -> JointTrajectoryPoint:
+    point = JointTrajectoryPoint(positions=array("d", positions), velocities=array("d", velocities))
+    stamp = stamp_from_seconds(from_start_s)
+    point.time_from_start.sec, point.time_from_start.nanosec = stamp.sec, stamp.nanosec
+    return point

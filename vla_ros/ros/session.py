@@ -17,13 +17,14 @@ from rclpy.lifecycle import LifecycleNode
 from vla_ros.datatypes import Status
 from vla_ros.policy.check import check_fits
 from vla_ros.policy.checkpoint import read_spec, read_weights
+from vla_ros.policy.meaning import joint_spec, with_joint_actions
 from vla_ros.policy_protocol import Policy, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.ros.inputs import Inputs
 from vla_ros.ros.params import VlaNodeParameters
 from vla_ros.ros.policy_loading import LoadingWorker, load_in_process
 from vla_ros.ros.qos_watch import QosWatch
-from vla_ros.ros.sinks import TrajectorySink
+from vla_ros.ros.sinks import CommandSink
 from vla_ros.ros.ticker import TickTime
 from vla_ros.runtime import ControlLoop, ThreadWorker, Tick, Worker
 
@@ -76,7 +77,7 @@ class Session:
         """
         self.parameters = parameters
         self.robot: RobotConfig = load_robot(parameters.robot_file)
-        spec = source.read_spec(parameters.checkpoint_dir)
+        spec = joint_spec(source.read_spec(parameters.checkpoint_dir), self.robot)
         check_fits(spec, self.robot)
         self.last: Tick | None = None
         self._worst_step_s = 0.0
@@ -85,13 +86,13 @@ class Session:
         self.qos = QosWatch(self._logger)
         with ExitStack() as stack:
             self.worker = LoadingWorker(
-                lambda: source.load(parameters),
+                lambda: with_joint_actions(source.load(parameters), self.robot),
                 source.make_worker,
                 lambda error: _log_loaded(node, error),
             )
             stack.callback(self.worker.close)
             self.loop = ControlLoop(robot=self.robot, spec=spec, worker=self.worker)
-            self.sink = TrajectorySink(node, self.robot, self.qos)
+            self.sink = CommandSink(node, self.robot, self.qos, self.loop)
             stack.callback(self.sink.close)
             cameras = [camera.name for camera in spec.cameras]
             self.inputs = Inputs(node, self.robot, cameras, self.loop, self.qos)
@@ -120,7 +121,7 @@ class Session:
 
     def reset(self, now_s: float) -> None:
         """Clear a fault or a stop."""
-        if self.worker.is_ready:
+        if self.worker.is_ready and not self.sink.obstacle():
             self.loop.reset(now_s)
         else:
             self._is_starting = True
@@ -181,7 +182,7 @@ class Session:
         return self._explained(self.loop.step(when.now_s, standstill_s=when.standstill_s))
 
     def _start_when_ready(self, now_s: float) -> None:
-        if self._is_starting and self.worker.is_ready:
+        if self._is_starting and self.worker.is_ready and not self.sink.obstacle():
             self._is_starting = False
             self.loop.reset(now_s)
 
@@ -191,7 +192,7 @@ class Session:
             reason = f"the policy could not be loaded: {self.worker.error}"
             return replace(tick, status=Status.FAULT_POLICY_ERROR, reason=reason)
         if self._is_starting:
-            reason = "the policy is being loaded"
+            reason = self.sink.obstacle() if self.worker.is_ready else "the policy is being loaded"
             return replace(tick, status=Status.WAITING_FOR_POLICY, reason=reason)
         return tick
 

@@ -11,6 +11,7 @@ from vla_ros.policy_protocol import PolicySpec
 from vla_ros.robot_config import RobotConfig
 from vla_ros.runtime.inference import Inference
 from vla_ros.runtime.latest import Latest, Obstacle, check_instruction
+from vla_ros.runtime.lookahead import Lookahead
 from vla_ros.runtime.motion import Motion
 from vla_ros.runtime.scheduler import ChunkScheduler
 from vla_ros.runtime.tick import Counters, Tick
@@ -39,6 +40,7 @@ class ControlLoop:
         self._inference = Inference(worker)
         self._scheduler = ChunkScheduler(robot.chunks, joints=len(robot.joints))
         self._motion = Motion(robot)
+        self._lookahead = Lookahead(robot)
         self._instruction: str | None = None
         self._refused_instruction = ""
         self._epoch = 0
@@ -111,6 +113,15 @@ class ControlLoop:
     def remaining_stop(self, now_s: float) -> list[Command]:
         """The commands until rest, one a tick from `now_s` on; none when the arm is at rest."""
         return self._motion.remaining_stop(now_s)
+
+    @property
+    def measured(self) -> RobotState | None:
+        """Newest joint state; `None` before the first."""
+        return self._latest.state
+
+    def plan_ahead(self, now_s: float) -> list[Command]:
+        """The commands that would follow this tick's if nothing new came, until rest."""
+        return self._motion.ahead(self._lookahead, self._scheduler, now_s)
 
     def wants_observation(self, now_s: float) -> bool:
         """Whether `step(now_s)` would send an observation, if pictures and joints are fresh."""

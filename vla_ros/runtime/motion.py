@@ -10,7 +10,9 @@ import numpy as np
 
 from vla_ros.datatypes import Command, FloatArray, RobotState
 from vla_ros.robot_config import RobotConfig
+from vla_ros.runtime.lookahead import Lookahead
 from vla_ros.runtime.safety import SafetyFilter
+from vla_ros.runtime.scheduler import ChunkScheduler
 from vla_ros.runtime.shaper import MotionState, Shaper
 
 # A reset in motion goes on from the commanded motion, so that the arm is not jerked, unless the
@@ -75,6 +77,13 @@ class Motion:
             command = self.hold(now_s + len(commands) * self._robot.tick_s)
             commands += [] if command is None else [command]
         return commands
+
+    def ahead(self, lookahead: Lookahead, scheduler: ChunkScheduler, now_s: float) -> list[Command]:
+        """The commands that would follow if nothing new came, until rest."""
+        if not self.is_seeded:
+            return []
+        state, gripper_open = self._shaper.state, self.safety.gripper_open
+        return lookahead.commands(scheduler, state, gripper_open, now_s)
 
     def origin(self, measured: RobotState) -> FloatArray:
         """The action (A,) the arm is at: commanded, or measured before the first command."""
