@@ -152,9 +152,11 @@ class TwistSink:
         self._loop = loop
         self._switch = ServoSwitch(node, robot)
         self._publisher = publishers.create(TwistStamped, robot.arm_sink.topic)
+        self.begin()
 
     def begin(self) -> None:
         """Choose Servo's command type."""
+        self._last: Command | None = None
         self._switch.begin()
 
     def obstacle(self) -> str:
@@ -164,11 +166,12 @@ class TwistSink:
     def send(self, commands: Sequence[Command], *, is_end: bool = False) -> None:
         """Publish the twist; the rest of a stop is one at rest, to which Servo decelerates."""
         command, measured = commands[-1], self._loop.measured
+        previous, self._last = self._last, command
         if is_end:
-            command, measured = convert.hold_of(command), None
+            previous, measured = None, None
         elif _is_stale(measured, command, self._robot.state.max_age_s):
             measured = None
-        self._publisher.publish(twist_msg(command, measured, self._robot))
+        self._publisher.publish(twist_msg(command, previous, measured, self._robot))
 
     def close(self) -> None:
         """Disconnect from Servo."""

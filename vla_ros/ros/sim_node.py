@@ -1,6 +1,8 @@
-"""The simulated tabletop as a robot driver: cameras, joint states and two trajectory controllers.
+"""The simulated tabletop as a robot driver: cameras, joint states and two controllers.
 
-A policy node cannot tell it from a real arm. Beside what a driver offers, under the node's name:
+The controllers are of the kind that the robot file sends commands to: trajectory, forward, or
+MoveIt Servo's twists and poses. A policy node cannot tell it from a real arm. Beside what a driver
+offers, under the node's name:
 
 - service `~/reset` (std_srvs/Trigger): starts the episode of the parameters `seed`, `task`,
   `combinations` and `wordings`, which are set before by the parameter service; the answer's message
@@ -26,7 +28,6 @@ from rosgraph_msgs.msg import Clock as ClockMsg
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.datatypes import Frame
 from vla_ros.errors import SceneError
@@ -34,13 +35,13 @@ from vla_ros.robot_config import load_robot
 from vla_ros.ros.convert import image_from_frame, stamp_from_seconds
 from vla_ros.ros.edge import Throttle, guarded
 from vla_ros.ros.shutdown import exit_process, run
-from vla_ros.ros.sim_messages import camera_info_msg, joint_state_msg, trajectory_from_msg
+from vla_ros.ros.sim_drivers import SimDrivers
+from vla_ros.ros.sim_messages import camera_info_msg, joint_state_msg
 from vla_ros.ros.sim_parameters import declare_sim_parameters, read_episode
 from vla_ros.share import share_path
 from vla_ros.sim.pacer import Pacer
 from vla_ros.sim.scene import TIMESTEP_S
 from vla_ros.sim.simulated_robot import SimulatedRobot, check_robot_fits
-from vla_ros.sim.trajectory_controller import TrajectoryController
 from vla_ros.sim.world import TabletopSim
 
 # Two physics steps a tick: each turn of the executor costs as much as a step.
@@ -53,7 +54,6 @@ _TOLERATED_LOSS_S = 0.05
 _FRAME_IDS = {"front": "front_camera_optical_frame", "wrist": "wrist_camera_optical_frame"}
 # As drivers publish: reliable reaches best-effort and reliable subscribers alike.
 _SENSOR_QOS = QoSProfile(depth=5)
-_COMMAND_QOS = QoSProfile(depth=10)
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -82,7 +82,6 @@ class SimNode(Node):
         self.robot = SimulatedRobot(self._file, world, self._options.cmd_timeout)
         self.robot.reset(now_s=self._stamp_s, **vars(read_episode(self)))
         self._was_success = False
-        self._refusals = Throttle()
         self._slowness = Throttle()
         self._create_publishers()
         self._create_inputs()
@@ -109,21 +108,8 @@ class SimNode(Node):
         self._episode = publish(String, "~/episode", _LATCHED_QOS)
 
     def _create_inputs(self) -> None:
-        inputs = [(self._file.arm_sink, self.robot.arm), (self._file.gripper_sink, self.robot.hand)]
-        for sink, controller in inputs:
-            if sink is not None:
-                self._subscribe(sink.topic, controller)
+        self._drivers = SimDrivers(self, self._file, self.robot, self._now_s)
         self.create_service(Trigger, "~/reset", self._on_reset)
-
-    def _subscribe(self, topic: str, controller: TrajectoryController) -> None:
-        def on_trajectory(msg: JointTrajectory) -> None:
-            reason = controller.accept(trajectory_from_msg(msg), self._now_s())
-            text = self._refusals.admit(f"{topic} refused: {reason}") if reason else ""
-            if text:
-                self.get_logger().warning(text)
-
-        callback = guarded(self.get_logger(), on_trajectory)
-        self.create_subscription(JointTrajectory, topic, callback, _COMMAND_QOS)
 
     def _start(self) -> None:
         factor = self._options.real_time_factor

@@ -1,6 +1,6 @@
-"""The tabletop behind two trajectory controllers, as ros2_control would present a real arm.
+"""The tabletop behind the controllers that its robot file names, as ros2_control would show it.
 
-`sim_node` feeds it trajectories and steps it; nothing here knows ROS.
+`sim_node` feeds it commands and steps it; nothing here knows ROS.
 """
 
 from __future__ import annotations
@@ -12,15 +12,22 @@ import numpy as np
 from vla_ros.datatypes import FloatArray
 from vla_ros.errors import RobotFileError
 from vla_ros.robot_config import GripperConfig, RobotConfig
+from vla_ros.robot_outputs import SERVO_SINKS
+from vla_ros.sim.forward_controller import ForwardController
 from vla_ros.sim.scene import ARM_JOINTS, CAMERAS, FINGER_JOINTS, TIMESTEP_S
+from vla_ros.sim.servo import ServoController
 from vla_ros.sim.trajectory_controller import ControllerParameters, TrajectoryController
 from vla_ros.sim.world import TabletopSim
 
-_SINK = "joint_trajectory"
+_TRAJECTORY = ("joint_trajectory", "joint_trajectory_chunk")
+_ARM_SINKS = (*_TRAJECTORY, "forward_command", *SERVO_SINKS)
+_HAND_SINKS = ("joint_trajectory", "forward_command")
+
+Controller = TrajectoryController | ForwardController | ServoController
 
 
 class SimulatedRobot:
-    """A `TabletopSim` that is commanded by trajectories.
+    """A `TabletopSim` that is commanded through controllers.
 
     Attributes:
         arm: Controller of the arm joints.
@@ -45,17 +52,8 @@ class SimulatedRobot:
         """
         self.world = world
         self._gripper = _gripper(robot)
-        arm = ControllerParameters(
-            joints=robot.joints,
-            interpolate_from_desired_state=True,
-            allow_nonzero_velocity_at_trajectory_end=True,
-            cmd_timeout=cmd_timeout_s,
-        )
-        hand = ControllerParameters(
-            joints=(self._gripper.joint,), interpolate_from_desired_state=True
-        )
-        self.arm = TrajectoryController(arm, world.state().position_rad, 0.0)
-        self.hand = TrajectoryController(hand, world.finger_m[:1], 0.0)
+        self.arm = _arm_controller(robot, world, cmd_timeout_s)
+        self.hand = _hand_controller(robot, world)
         model = world.model
         self._dof = [int(model.joint(name).dofadr[0]) for name in self.joint_names]
         self.episode_count = 0
@@ -138,11 +136,39 @@ def check_robot_fits(robot: RobotConfig) -> None:
         problems.append(f"cameras: {', '.join(unknown)}; simulated: {', '.join(CAMERAS)}")
     if robot.gripper is None or robot.gripper.joint != FINGER_JOINTS[0]:
         problems.append(f"gripper.joint: must be {FINGER_JOINTS[0]}, the simulated gripper")
-    for name, sink in (("arm", robot.arm_sink), ("gripper", robot.gripper_sink)):
-        if sink is not None and sink.sink != _SINK:
-            problems.append(f"actions.{name}.sink: {sink.sink}; simulated: {_SINK}")
+    sinks = ("arm", robot.arm_sink, _ARM_SINKS), ("gripper", robot.gripper_sink, _HAND_SINKS)
+    for name, sink, simulated in sinks:
+        if sink is not None and sink.sink not in simulated:
+            valid = ", ".join(simulated)
+            problems.append(f"actions.{name}.sink: {sink.sink}; simulated: {valid}")
     if problems:
         raise RobotFileError(f"robot file {robot.path}", problems)
+
+
+def _arm_controller(robot: RobotConfig, world: TabletopSim, cmd_timeout_s: float) -> Controller:
+    position, sink = world.state().position_rad, robot.arm_sink
+    if sink.sink in SERVO_SINKS:
+        return ServoController(robot, position)
+    if sink.sink == "forward_command":
+        order = [robot.joints.index(name) for name in sink.joints]
+        return ForwardController(len(robot.joints), position, order)
+    parameters = ControllerParameters(
+        joints=robot.joints,
+        interpolate_from_desired_state=True,
+        allow_nonzero_velocity_at_trajectory_end=True,
+        cmd_timeout=cmd_timeout_s,
+    )
+    return TrajectoryController(parameters, position, 0.0)
+
+
+def _hand_controller(robot: RobotConfig, world: TabletopSim) -> Controller:
+    position = world.finger_m[:1]
+    if robot.gripper_sink is not None and robot.gripper_sink.sink == "forward_command":
+        return ForwardController(1, position, [0])
+    parameters = ControllerParameters(
+        joints=(_gripper(robot).joint,), interpolate_from_desired_state=True
+    )
+    return TrajectoryController(parameters, position, 0.0)
 
 
 def _gripper(robot: RobotConfig) -> GripperConfig:
@@ -151,7 +177,7 @@ def _gripper(robot: RobotConfig) -> GripperConfig:
     return robot.gripper
 
 
-def _counts(controller: TrajectoryController) -> dict[str, object]:
+def _counts(controller: Controller) -> dict[str, object]:
     return {
         "accepted": controller.accepted_count,
         "refused": controller.refused_count,
