@@ -143,15 +143,16 @@ def _joint_problems(
         if index < len(limits.get(key, []))
     }
     given = {key: getattr(joint, key) for key in ("lower_rad", "upper_rad", "velocity_rad_s")}
-    missing = [key.partition("_")[0] for key, v in (given | narrowed).items() if v is None]
+    effective = given | narrowed
+    missing = [key.partition("_")[0] for key, value in effective.items() if value is None]
     if missing:
         return [
             f"{where}: the URDF gives joint {name!r} no limit {', '.join(missing)}"
             + ("" if missing == ["velocity"] else "; give limits.lower_rad and limits.upper_rad")
         ]
-    numbers = {key: value for key, value in given.items() if value is not None}
-    lower, upper, velocity = (numbers | narrowed).values()
-    if not all(map(math.isfinite, numbers.values())) or lower >= upper or velocity <= 0:
+    lower, upper, velocity = effective.values()
+    is_finite = all(math.isfinite(value) for value in given.values() if value is not None)
+    if not is_finite or lower >= upper or velocity <= 0:
         return [
             f"{where}: the limits of {name!r} are empty or not finite: "
             f"lower {lower}, upper {upper}, velocity {velocity}"
