@@ -42,7 +42,7 @@ setup(
     extras_require={
         # colcon runs no tests without this extra
         "test": ["pytest"],
-        "policy": ["torch", "safetensors", "ruckig"],
+        "policy": ["torch", "safetensors", "ruckig", "websockets>=15", "msgpack>=1.0.5"],
         "sim": ["mujoco", "mink", "gymnasium"],
         "learn": ["av", "pyarrow", "tqdm", "matplotlib"],
     },

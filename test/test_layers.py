@@ -62,7 +62,9 @@ def names(text: str) -> frozenset[str]:
 LAYERS = {
     "ground": Layer(third_party=names("numpy yaml jsonschema cv2 xacro")),
     "model": Layer(layers=names("ground"), third_party=names("numpy torch")),
-    "policy": Layer(layers=names("ground model"), third_party=names("numpy safetensors")),
+    "policy": Layer(
+        layers=names("ground model"), third_party=names("numpy safetensors msgpack websockets")
+    ),
     "runtime": Layer(layers=names("ground"), third_party=names("numpy ruckig")),
     "sim": Layer(layers=names("ground"), third_party=names("numpy mujoco mink gymnasium")),
     "learn": Layer(
@@ -247,6 +249,9 @@ def loaded_by(module: str) -> set[str]:
         ("vla_ros.runtime", "torch rclpy mujoco"),
         ("vla_ros.sim.world", "torch rclpy"),
         ("vla_ros.policy.checkpoint", "torch rclpy mujoco"),
+        ("vla_ros.policy.client", "torch rclpy mujoco"),
+        ("vla_ros.policy.server_process", "torch rclpy mujoco"),
+        ("vla_ros.policy.server", "torch rclpy mujoco"),
         ("vla_ros.ros.vla_node", "torch mujoco"),
         ("vla_ros.ros.sim_node", "torch"),
     ],

@@ -117,6 +117,7 @@ class Status(Enum):
     HOLD_CHUNK_EXPIRED = "hold_chunk_expired"
     HOLD_BAD_ACTION = "hold_bad_action"
     HOLD_POLICY_ERROR = "hold_policy_error"
+    HOLD_POLICY_LOST = "hold_policy_lost"
     HOLD_CLOCK_JUMP = "hold_clock_jump"
     HOLD_CLOCK_STOPPED = "hold_clock_stopped"
     HOLD_STOPPED = "hold_stopped"

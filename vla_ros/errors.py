@@ -63,3 +63,11 @@ class SceneError(VlaError):
 
 class NodeError(VlaError):
     """A ROS node that ended, fell silent, or refused what it was asked."""
+
+
+class MessageError(VlaError):
+    """A message to or from a policy server that is not what the protocol allows."""
+
+
+class PolicyServerError(VlaError):
+    """A policy server that cannot be reached, went away or refuses the connection."""

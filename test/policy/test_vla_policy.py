@@ -189,3 +189,24 @@ def test_either_head_can_be_written_and_read(
 def test_an_unknown_device_lists_the_known(folder: Path) -> None:
     with pytest.raises(ParameterError, match="'tpu' is unknown; valid: auto, cpu, cuda"):
         VLAPolicy.load(folder, device="tpu")
+
+
+def test_a_batch_gives_the_chunks_that_each_gets_alone(folder, observation):
+    policy = VLAPolicy.load(folder, device="cpu")
+    rng = np.random.default_rng(1)
+    observations = []
+    for text in ("push the red block", "open the drawer", "red", "push the red block"):
+        frames = {
+            name: replace(f, pixels=rng.integers(0, 256, f.pixels.shape, np.uint8))
+            for name, f in observation.frames.items()
+        }
+        state = replace(observation.state, position_rad=rng.normal(size=7))
+        observations.append(
+            replace(observation, frames=frames, state=state, instruction=text, epoch=len(text))
+        )
+    chunks = policy.infer_batch(observations)
+    assert len(chunks) == 4
+    for chunk, asked in zip(chunks, observations, strict=True):
+        assert chunk.actions == pytest.approx(policy.infer(asked).actions, abs=1e-5)
+        assert (chunk.epoch, chunk.start_s) == (asked.epoch, asked.stamp_s)
+    assert np.abs(chunks[0].actions - chunks[3].actions).max() > 1e-3, "pictures matter"

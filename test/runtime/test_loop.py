@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vla_ros.datatypes import Frame, Status
-from vla_ros.errors import CheckpointError, InstructionError
+from vla_ros.errors import CheckpointError, InstructionError, PolicyServerError
 from vla_ros.runtime import ControlLoop, InlineWorker, ThreadWorker
 
 
@@ -339,6 +339,22 @@ def test_a_raising_policy_is_asked_again_with_back_off_then_a_fault(rig, policy,
     assert "MemoryError: no room" in ticks[-1].reason
     asked_s = [observation.stamp_s for observation in policy.seen[seen:]]
     assert np.diff(asked_s) == pytest.approx([0.2 + 0.03, 0.4 + 0.03], abs=0.021)
+    motion_within(rig.robot, positions(rig.commands))
+
+
+def test_a_policy_that_is_gone_is_waited_for_and_never_a_fault(rig, policy, motion_within):
+    rig.start()
+    policy.actions, seen = PolicyServerError("killed by SIGKILL"), len(policy.seen)
+    ticks = rig.run(20.0)
+    assert statuses(ticks) == [Status.RUNNING, Status.HOLD_POLICY_LOST]
+    assert ticks[-1].reason == "killed by SIGKILL"
+    asked_s = np.diff([observation.stamp_s for observation in policy.seen[seen:]])
+    assert asked_s[:3] == pytest.approx([0.23, 0.43, 0.83], abs=0.021)
+    assert asked_s[4:] == pytest.approx(2.03, abs=0.021), "a longest pause"
+    assert np.abs(rig.commands[-1].velocity_rad_s).max() == 0.0
+    policy.actions = None
+    assert statuses(rig.run(2.5))[-1] is Status.RUNNING
+    assert policy.seen[-1].stamp_s > asked_s.sum(), "with a fresh observation"
     motion_within(rig.robot, positions(rig.commands))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vla_ros.datatypes import ActionChunk, ActionPrefix, FloatArray, Frame, Observation, RobotState
 from vla_ros.errors import CheckpointError, ImageError, ParameterError, StateError
@@ -94,6 +95,36 @@ class VLAPolicy:
             inference_s=time.perf_counter() - begin,
         )
 
+    @torch.inference_mode()
+    def infer_batch(self, observations: Sequence[Observation]) -> list[ActionChunk]:
+        """Plan from several observations in one pass: the chunks that `infer` gives for each.
+
+        Raises:
+            ImageError, StateError, InstructionError: As `infer`, for any of them.
+        """
+        begin = time.perf_counter()
+        states = np.stack([self._state(observation.state) for observation in observations])
+        condition = self._model.fuse(
+            torch.cat([self._images(observation.frames) for observation in observations]),
+            *self._encode_texts([observation.instruction for observation in observations]),
+            torch.cat([self._features(state) for state in states]),
+        ).condition
+        # Row by row, for little time: the diffusion head starts every batch from the same noise,
+        # and its second row from other noise than its first.
+        rows = [self._model.action_decoder(row[None]) for row in condition]
+        chunks = self.checkpoint.normalizer.denormalize_chunk(torch.cat(rows).cpu().numpy(), states)
+        elapsed_s = time.perf_counter() - begin
+        return [
+            ActionChunk(
+                actions=actions,
+                start_s=observation.stamp_s,
+                step_s=self.spec.step_s,
+                epoch=observation.epoch,
+                inference_s=elapsed_s,
+            )
+            for actions, observation in zip(chunks, observations, strict=True)
+        ]
+
     def _state(self, state: RobotState) -> FloatArray:
         gripper = [] if state.gripper_open is None else [state.gripper_open]
         vector = np.concatenate([state.position_rad, gripper])
@@ -130,6 +161,15 @@ class VLAPolicy:
                 self._texts.clear()
             self._texts[instruction] = self._model.encode_text(self._tensor(tokens[None]))
         return self._texts[instruction]
+
+    def _encode_texts(self, instructions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Features (B, L, D) and mask (B, L) of several instructions, the shorter ones padded."""
+        texts = [self._encode_text(instruction) for instruction in instructions]
+        longest = max(mask.shape[1] for _, mask in texts)
+        gaps = [longest - mask.shape[1] for _, mask in texts]
+        features = [pad(x, (0, 0, 0, gap)) for (x, _), gap in zip(texts, gaps, strict=True)]
+        masks = [pad(mask, (0, gap)) for (_, mask), gap in zip(texts, gaps, strict=True)]
+        return torch.cat(features), torch.cat(masks)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._device)

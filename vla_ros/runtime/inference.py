@@ -46,6 +46,7 @@ class Inference:
         self._pause_from_s, self._pause_s = -math.inf, 0.0
         self._errors = 0
         self._bad_actions = 0
+        self._losses = 0
 
     def is_free(self, now_s: float) -> bool:
         """Whether nothing is under way and no back-off is running."""
@@ -91,6 +92,9 @@ class Inference:
         observation, self._asked, self._waiting_since_s = self._asked, None, None
         if isinstance(result, WorkerError) and result.refuses_instruction:
             raise InstructionError(result.message)
+        if isinstance(result, WorkerError) and result.lost_server:
+            self._miss_server(result, now_s)
+            return None
         if isinstance(result, WorkerError):
             self._blame_policy(result, now_s)
             return None
@@ -102,7 +106,7 @@ class Inference:
     def praise(self) -> None:
         """A good chunk came: failures are no longer in a row."""
         self.trouble = None
-        self._errors = self._bad_actions = 0
+        self._errors = self._bad_actions = self._losses = 0
         self._pause_s = 0.0
 
     def blame_action(self, reason: str) -> None:
@@ -116,8 +120,7 @@ class Inference:
         )
 
     def _blame_policy(self, error: WorkerError, now_s: float) -> None:
-        self._pause_from_s = now_s
-        self._pause_s = min(_FIRST_RETRY_S * 2**self._errors, _LONGEST_RETRY_S)
+        self._back_off(self._errors, now_s)
         self._errors += 1
         self._fail(
             Status.HOLD_POLICY_ERROR,
@@ -125,6 +128,16 @@ class Inference:
             self._errors,
             f"policy error {self._errors} of {FAULT_AFTER} in a row: {error.message}",
         )
+
+    def _miss_server(self, error: WorkerError, now_s: float) -> None:
+        """Hold and ask again for as long as it takes: nobody has to help when it is back."""
+        self._back_off(self._losses, now_s)
+        self._losses += 1
+        self.trouble = Obstacle(status=Status.HOLD_POLICY_LOST, reason=error.message)
+
+    def _back_off(self, times: int, now_s: float) -> None:
+        self._pause_from_s = now_s
+        self._pause_s = min(_FIRST_RETRY_S * 2.0 ** min(times, 10), _LONGEST_RETRY_S)
 
     def _fail(self, hold: Status, fault: Status, times: int, reason: str) -> None:
         self.trouble = Obstacle(status=hold, reason=reason)

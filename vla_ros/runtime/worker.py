@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vla_ros.datatypes import ActionChunk, Observation
-from vla_ros.errors import ActionError, InstructionError
+from vla_ros.errors import ActionError, InstructionError, PolicyServerError
 from vla_ros.policy_protocol import Policy
 
 _log = logging.getLogger(__name__)
@@ -27,12 +27,14 @@ class WorkerError:
         traceback: Where it was raised.
         inference_s: Time until it was raised.
         refuses_instruction: The policy is sound; it takes no such instruction.
+        lost_server: The policy was not asked: the process that has it is gone, or out of reach.
     """
 
     message: str
     traceback: str
     inference_s: float
     refuses_instruction: bool = False
+    lost_server: bool = False
 
 
 Result = ActionChunk | WorkerError
@@ -163,6 +165,13 @@ def _infer(policy: Policy, observation: Observation, *, reset: bool) -> Result:
             traceback=traceback.format_exc(),
             inference_s=time.perf_counter() - started_s,
             refuses_instruction=True,
+        )
+    except PolicyServerError as error:
+        return WorkerError(
+            message=str(error),
+            traceback=traceback.format_exc(),
+            inference_s=time.perf_counter() - started_s,
+            lost_server=True,
         )
     except Exception as error:  # the edge: a policy may raise anything
         text = traceback.format_exc()

@@ -1,0 +1,108 @@
+"""`python -m vla_ros serve`: a checkpoint behind a websocket, for `vla_node` and openpi clients.
+
+An API key comes by the environment variable `VLA_ROS_API_KEY`, where other users of the machine
+cannot read it as they can read a command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from vla_ros.errors import ParameterError, PolicyServerError
+from vla_ros.policy.server import ServerSettings, run_server
+from vla_ros.policy.server_process import ANNOUNCEMENT, API_KEY_VARIABLE
+from vla_ros.policy_protocol import DEVICES
+
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True, help="folder of the trained policy")
+    add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for other machines too")
+    add("--port", type=int, default=8000, help="port to listen at; 0 takes a free one")
+    add("--device", default="auto", choices=DEVICES, help="where the policy computes")
+    add("--threads", type=int, default=0, help="CPU threads; 0 leaves the choice to torch")
+    add("--max-batch", type=int, default=16, help="observations that are planned in one pass")
+    add("--max-clients", type=int, default=32, help="robots that may be connected")
+    add("--end-with-stdin", action="store_true", help="end when standard input is closed")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM; returns the exit status."""
+    settings = _settings(arguments)
+    if settings.api_key is None and settings.host not in ("127.0.0.1", "::1", "localhost"):
+        _log.warning(
+            "anybody who reaches %s may use the policy; set %s to ask for a key",
+            settings.host,
+            API_KEY_VARIABLE,
+        )
+    # Here, not above: what is wrong with the options is told without waiting for torch.
+    from vla_ros.policy.vla_policy import VLAPolicy
+
+    policy = VLAPolicy.load(
+        arguments.checkpoint, device=arguments.device, threads=arguments.threads or None
+    )
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        _stop_by(stop, with_stdin=arguments.end_with_stdin)
+        await run_server(policy.spec, policy.infer_batch, settings, stop, _announce)
+
+    try:
+        asyncio.run(serve())
+    except OSError as error:
+        raise PolicyServerError(
+            f"cannot listen at {settings.host}:{settings.port}: {error}; choose another --port"
+        ) from error
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> ServerSettings:
+    ranges = {"port": (0, 65535), "threads": (0, 256), "max_batch": (1, 256)}
+    ranges["max_clients"] = (1, 1024)
+    problems = [
+        f"--{name.replace('_', '-')}: got {value}; valid: {low} to {high}"
+        for name, (low, high) in ranges.items()
+        if not low <= (value := getattr(arguments, name)) <= high
+    ]
+    if problems:
+        raise ParameterError("serve", problems)
+    return ServerSettings(
+        host=arguments.host,
+        port=arguments.port,
+        api_key=os.environ.get(API_KEY_VARIABLE) or None,
+        max_batch=arguments.max_batch,
+        max_clients=arguments.max_clients,
+    )
+
+
+def _announce(uri: str) -> None:
+    """Say where, in a line that `ServerProcess` waits for."""
+    sys.stdout.write(f"{ANNOUNCEMENT}{uri}\n")
+    sys.stdout.flush()
+
+
+def _stop_by(stop: asyncio.Event, *, with_stdin: bool) -> None:
+    """Set `stop` at SIGINT, SIGTERM, or when whoever started us is gone."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+    def wait_for_end() -> None:
+        while os.read(0, 4096):
+            pass
+        # In case something hangs: nobody would be there to end us.
+        threading.Timer(5.0, os._exit, args=(1,)).start()
+        loop.call_soon_threadsafe(stop.set)
+
+    if with_stdin:
+        threading.Thread(target=wait_for_end, name="vla-stdin", daemon=True).start()
