@@ -46,8 +46,15 @@ COMMANDS: Mapping[str, Command] = {
     "evaluate": Command(
         module="vla_ros.learn.evaluate", summary="success rates of a policy over seeds"
     ),
+    "serve": Command(
+        module="vla_ros.policy.serve", summary="serve a checkpoint to robots over websockets"
+    ),
     "demo": Command(
         module="vla_ros.demo", summary="the simulated arm obeys three instructions over ROS 2"
+    ),
+    "check": Command(
+        module="vla_ros.ros.check.command",
+        summary="hold robot file, checkpoint and the live graph against each other; nothing moves",
     ),
     "bench loop": Command(
         module="vla_ros.bench.loop", summary="time one step of the control loop and its tick"

@@ -21,16 +21,21 @@ def check_fits(spec: PolicySpec, robot: RobotConfig) -> None:
     Raises:
         CheckpointError: With everything that does not fit.
     """
-    problems = [*_robot(spec, robot), *_cameras(spec, robot)]
-    problems += _names("state", spec.state_names, robot)
-    problems += _names("action", spec.action_names, robot)
-    problems += [*_chain(spec, robot), *_chunks(spec, robot)]
+    problems = find_misfits(spec, robot)
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise CheckpointError(
             f"the checkpoint does not fit robot file {robot.path}: "
             f"{len(problems)} problem(s)\n{lines}"
         )
+
+
+def find_misfits(spec: PolicySpec, robot: RobotConfig) -> list[str]:
+    """Everything of `spec` that does not fit `robot`, a sentence each."""
+    problems = [*_robot(spec, robot), *_cameras(spec, robot)]
+    problems += _names("state", spec.state_names, robot)
+    problems += _names("action", spec.action_names, robot)
+    return [*problems, *_chain(spec, robot), *_chunks(spec, robot)]
 
 
 def _robot(spec: PolicySpec, robot: RobotConfig) -> list[str]:

@@ -18,7 +18,7 @@ from vla_ros.ros import convert
 from vla_ros.ros.command_publishers import CommandPublishers
 from vla_ros.ros.optional_types import load_type
 
-_ACTION_TYPES = {
+ACTION_TYPES = {
     "gripper_command": "control_msgs/action/GripperCommand",
     "parallel_gripper_command": "control_msgs/action/ParallelGripperCommand",
 }
@@ -45,8 +45,8 @@ def create_gripper_sink(
     sink = robot.gripper_sink
     if sink is None or sink.sink == WITH_ARM:
         return None
-    if sink.sink in _ACTION_TYPES:
-        return GripperActionSink(node, robot, load_type(_ACTION_TYPES[sink.sink]))
+    if sink.sink in ACTION_TYPES:
+        return GripperActionSink(node, robot, load_type(ACTION_TYPES[sink.sink]))
     return GripperTopicSink(robot, publishers)
 
 

@@ -1,0 +1,345 @@
+"""`check` finds planted mistakes, each with its own sentence, and says when all is well."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import planted
+import pytest
+import yaml
+from conftest import ROBOT_YAML, three_urdf
+from planted import BEST_EFFORT, Plan
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Float64MultiArray
+
+from vla_ros import cli
+from vla_ros.policy_protocol import CameraSpec
+from vla_ros.robot_config import load_robot
+from vla_ros.ros.check.finding import Level
+from vla_ros.ros.check.graph import check_graph
+from vla_ros.share import share_path
+
+CAMERAS = {
+    name: {"topic": f"/{name}/image_raw", "max_age_s": 0.5, "frame_id": f"{name}_optical"}
+    for name in ("front", "wrist")
+}
+
+
+# As far as the live check looks into a checkpoint.
+SPEC = CameraSpec(name="front", height_px=32, width_px=32, resize="letterbox")
+CHECKPOINT = SimpleNamespace(spec=SimpleNamespace(cameras=(SPEC,)))
+
+
+@pytest.fixture
+def check(tmp_path, context):
+    """Put a planted graph up, and return what `check` finds on it."""
+    (tmp_path / "three.urdf").write_text(three_urdf())
+
+    def check(plan, edit=lambda data: None, seconds=0.8):
+        data = yaml.safe_load(ROBOT_YAML) | {"cameras": CAMERAS}
+        edit(data)
+        path = tmp_path / "three.yaml"
+        path.write_text(yaml.safe_dump(data))
+        nodes = [planted.Drivers(plan, context), planted.controller(plan, context)]
+        nodes += [planted.rival(context)] if plan.with_rival else []
+        executor = SingleThreadedExecutor(context=context)
+        for node in nodes:
+            executor.add_node(node)
+        thread = threading.Thread(target=spin, args=(executor,))
+        thread.start()
+        try:
+            return list(check_graph(load_robot(path), CHECKPOINT, seconds, context))
+        finally:
+            executor.shutdown()
+            thread.join()
+            for node in nodes:
+                node.destroy_node()
+
+    return check
+
+
+def spin(executor):
+    with contextlib.suppress(ExternalShutdownException):
+        executor.spin()
+
+
+def bad(findings):
+    return [str(finding) for finding in findings if finding.level is not Level.OK]
+
+
+def test_good_graph_is_in_order_within_ten_seconds(check):
+    started_s = time.monotonic()
+    findings = check(Plan())
+    assert time.monotonic() - started_s < 10.0
+    assert bad(findings) == []
+    items = {finding.item for finding in findings}
+    assert items >= {"clock", "camera front", "camera wrist", "joint states", "arm output"}
+
+
+def forward(data):
+    data["actions"]["arm"].update(sink="forward_command")
+
+
+SWAPPED = {"front": "wrist_optical", "wrist": "front_optical"}
+JTC = {"joints": ["shoulder", "elbow", "wrist"]}
+MISTAKES = {
+    "missing camera": (
+        Plan(frames={"wrist": "wrist_optical"}),
+        "camera front: nobody publishes on /front/image_raw; pictures are on: /wrist/image_raw",
+    ),
+    "swapped cameras": (Plan(frames=SWAPPED), "camera front: .*the cameras are swapped: exchange"),
+    "unknown frame": (
+        Plan(frames={"front": "nose", "wrist": "wrist_optical"}),
+        "camera front: its pictures are of frame 'nose', the robot file says 'front_optical'",
+    ),
+    "compressed on the raw topic": (
+        Plan(image_type=CompressedImage),
+        "camera front: /front/image_raw has type sensor_msgs/msg/CompressedImage; valid:",
+    ),
+    "wrong shape for the resize mode": (
+        Plan(size=(48, 64)),
+        "camera front: pictures of 64 x 48 .* resize mode letterbox pads with black 25%",
+    ),
+    "pictures too small": (Plan(size=(16, 16)), "16 x 16 are smaller than the checkpoint's 32"),
+    "unknown encoding": (Plan(encoding="32FC1"), "camera front: image encoding '32FC1' is unknown"),
+    "best-effort loss": (
+        Plan(image_qos=BEST_EFFORT, is_lost=lambda count: count % 7 not in (0, 1, 3)),
+        "camera front: 5\\d% of [0-9]+ pictures got lost .*FASTDDS_DEFAULT_PROFILES_FILE=",
+    ),
+    "every picture lost": (
+        Plan(image_qos=BEST_EFFORT, is_lost=lambda count: True),
+        "camera front: .* no picture arrived: .*FASTDDS_DEFAULT_PROFILES_FILE=",
+    ),
+    "old pictures": (
+        Plan(image_age_s=2.0),
+        r"camera front: messages are 2\.0\d s old on arrival, max_age_s is 0.5",
+    ),
+    "pictures of the future": (
+        Plan(image_age_s=-3.0),
+        r"camera front: stamps are (3\.00|2\.9\d) s in the future; set the clocks",
+    ),
+    "frozen camera": (Plan(stamps_stand_still=True), "camera front: .* all have the same stamp"),
+    "black camera": (
+        Plan(paint=lambda name, count, size: np.zeros((*size, 3), np.uint8)),
+        "camera front: its pictures are black",
+    ),
+    "one camera under two names": (
+        Plan(paint=lambda name, count, size: planted.noise("x", 0, size)),
+        "camera wrist: shows the same picture as camera front",
+    ),
+    "missing joint": (
+        Plan(names=("shoulder", "elbow", "finger"), position=(0.1, 0.2, 0.04)),
+        "joint states: joint 'wrist' is not in the joint state; it has: shoulder, elbow, finger",
+    ),
+    "joint states in degrees": (
+        Plan(position=(17.2, -11.5, 5.7, 0.04)),
+        "joint states: shoulder is at 17.2, no angle in radians: the driver reports degrees",
+    ),
+    "arm outside its limits": (
+        Plan(position=(2.5, 0.0, 0.0, 0.04)),
+        "joint states: shoulder is at 2.500 rad, outside its limits -2.000 … 2.000",
+    ),
+    "stale joint states": (
+        Plan(state_age_s=1.0),
+        r"joint states: messages are 1\.0\d s old on arrival, max_age_s is 0.2",
+    ),
+    "no velocities": (Plan(with_velocity=False), "joint states: no velocities"),
+    "stale clock": (Plan(clock=0.0), "clock: /clock stands still at 5.000 s: a paused simulation"),
+    "controller absent": (
+        Plan(arm_topic="/other/joint_trajectory"),
+        "arm output: no controller listens on /arm/joint_trajectory; .* on: .*/other/joint_traj",
+    ),
+    "controller of another type": (
+        Plan(arm_type=Float64MultiArray),
+        "arm output: /arm_controller takes std_msgs/msg/Float64MultiArray .* sends trajectory_msgs",
+    ),
+    "controller of other joints": (
+        Plan(controller={"joints": ["joint1", "joint2"]}),
+        "arm output: /arm_controller drives joint1, joint2; the robot file sends shoulder, elbow",
+    ),
+    "controller that refuses motion": (
+        Plan(controller=JTC | {"allow_nonzero_velocity_at_trajectory_end": False}),
+        "allow_nonzero_velocity_at_trajectory_end is false: every command in motion is refused",
+    ),
+    "controller that makes a sawtooth": (
+        Plan(controller=JTC | {"interpolate_from_desired_state": False}),
+        "interpolate_from_desired_state is false: streamed points give a sawtooth",
+    ),
+    "controller without a timeout": (
+        Plan(controller=JTC | {"cmd_timeout": 0.0}),
+        "cmd_timeout is 0: the last command is kept for ever",
+    ),
+    "second commander": (Plan(with_rival=True), "arm output: /teleop commands on /arm/joint_traj"),
+    "instruction nobody hears": (
+        Plan(instruction_qos=BEST_EFFORT),
+        "instruction: /drivers publishes on /vla/instruction best-effort",
+    ),
+    "limits wider than the live robot's": (
+        Plan(description=three_urdf().replace('upper="2"', 'upper="1.2"')),
+        "robot_description: the upper limit of shoulder is 2.0000 in the robot file, wider than 1",
+    ),
+    "another robot": (
+        Plan(description=three_urdf().replace("elbow", "knee")),
+        "robot_description: the live robot has no joint 'elbow'; it has: shoulder, knee",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_planted_mistake_is_found_with_its_own_sentence(check, name):
+    plan, sentence = MISTAKES[name]
+    lines = bad(check(plan))
+    matches = [line for line in lines if re.search(sentence, line)]
+    assert matches, lines
+
+
+def test_mixed_up_order_of_a_forward_controller_is_found(check):
+    plan = Plan(arm_type=Float64MultiArray, controller={"joints": ["elbow", "shoulder", "wrist"]})
+    (line,) = bad(check(plan, forward))
+    assert "takes its values in the order elbow, shoulder, wrist; the robot file sends" in line
+
+    def in_order(data):
+        forward(data)
+        data["actions"]["arm"]["joints"] = ["elbow", "shoulder", "wrist"]
+
+    assert bad(check(plan, in_order)) == []
+
+
+def run_files(capsys, robot, checkpoint):
+    status = cli.main(["check", "--robot", str(robot), "--checkpoint", str(checkpoint), "--no-ros"])
+    return status, capsys.readouterr().out
+
+
+@pytest.fixture
+def panda(tmp_path):
+    """Write a changed copy of the Panda's robot file."""
+
+    def write(edit=lambda data: None):
+        data = yaml.safe_load(share_path("config/panda.yaml").read_text())
+        data["urdf"] = str(share_path("description/panda.urdf.xacro"))
+        edit(data)
+        path = tmp_path / "panda.yaml"
+        path.write_text(yaml.safe_dump(data))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def checkpoint(tmp_path, untrained_checkpoint):
+    """Write a checkpoint whose config.json is changed."""
+
+    def write(edit=lambda config: None):
+        folder = tmp_path / "checkpoint"
+        shutil.copytree(untrained_checkpoint, folder)
+        config = json.loads((folder / "config.json").read_text())
+        statistics = config["normalization"]
+        statistics["feature_mean"][:7] = [0.0, 0.2, 0.0, -2.2, 0.0, 2.4, 0.8]
+        statistics["feature_std"][:7] = [0.2] * 7
+        edit(config)
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    return write
+
+
+def test_good_files_are_in_order(capsys, panda, checkpoint):
+    status, text = run_files(capsys, panda(), checkpoint())
+    assert status == 0, text
+    assert "0 warning(s), 0 error(s)" in text
+
+
+ROBOT_FILE_MISTAKES = {
+    "wrong joint order": (lambda d: d["joints"].reverse(), "moving joints up to the tip are"),
+    "degrees for radians": (
+        lambda d: d["limits"].update(lower_rad=[-166.0, *[0.0] * 6]),
+        "limits.lower_rad: -166.0 is wider than the URDF's -2.8973",
+    ),
+    "limits wider than the URDF": (
+        lambda d: d["limits"].update(upper_rad=[3.0, 1.7, 2.8, -0.1, 2.8, 3.7, 2.8]),
+        "limits.upper_rad: 3.0 is wider than the URDF's 2.8973",
+    ),
+    "camera of the checkpoint missing": (
+        lambda d: d["cameras"].pop("wrist"),
+        "the checkpoint looks through 'wrist', the robot file has: front",
+    ),
+    "another robot": (lambda d: d.update(robot="ur5e"), "trained for 'panda', the file is of 'ur5"),
+    "wrong meaning": (
+        lambda d: d["actions"]["arm"].update(meaning="delta_joint_position"),
+        "the policy's actions mean absolute_joint_position",
+    ),
+    "message package missing": (
+        lambda d: d["actions"]["gripper"].update(sink="gripper_command", topic="/hand"),
+        "apt install ros-$ROS_DISTRO-control-msgs",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROBOT_FILE_MISTAKES)
+def test_mistake_in_the_robot_file_is_found(capsys, panda, checkpoint, name):
+    if name == "message package missing":
+        with pytest.raises(ImportError):
+            import control_msgs  # noqa: F401
+    edit, sentence = ROBOT_FILE_MISTAKES[name]
+    status, text = run_files(capsys, panda(edit), checkpoint())
+    assert status == 1
+    assert sentence in text
+
+
+def in_degrees(config):
+    for key in ("feature_mean", "feature_std"):
+        values = config["normalization"][key]
+        config["normalization"][key] = [*np.degrees(values[:7]).tolist(), *values[7:]]
+
+
+def beyond(config):
+    config["normalization"]["feature_mean"][3] = 0.5
+
+
+def fast(config):
+    last = config["normalization"]["delta_std"][-1]
+    last[0] = 50.0
+
+
+CHECKPOINT_MISTAKES = {
+    "missing statistics": (
+        lambda c: c.pop("normalization"),
+        "no normalisation statistics: without them the actions have no unit",
+    ),
+    "wrong resize": (
+        lambda c: c["policy"]["cameras"][0].update(resize="stretch"),
+        "resize 'stretch' is unknown",
+    ),
+    "wrong joint order": (
+        lambda c: c["policy"]["state_names"].insert(0, c["policy"]["state_names"].pop(1)),
+        "joints: the checkpoint's state is panda_joint2, panda_joint1",
+    ),
+    "data in degrees": (in_degrees, "the data are in degrees"),
+    "data outside the limits": (beyond, "panda_joint4 was about 0.50"),
+    "weights of another checkpoint": (
+        lambda c: c.update(weights_sha256="0" * 64),
+        "corrupt or of another checkpoint",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHECKPOINT_MISTAKES)
+def test_mistake_in_the_checkpoint_is_found(capsys, panda, checkpoint, name):
+    edit, sentence = CHECKPOINT_MISTAKES[name]
+    status, text = run_files(capsys, panda(), checkpoint(edit))
+    assert status == 1
+    assert sentence in text
+
+
+def test_data_faster_than_the_limits_is_a_warning(capsys, panda, checkpoint):
+    status, text = run_files(capsys, panda(), checkpoint(fast))
+    assert status == 0
+    assert "warning  data and limits: panda_joint1 moved at" in text

@@ -1,0 +1,185 @@
+"""Hears the live graph for some seconds; subscribes only, commands nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+
+from vla_ros.datatypes import Frame
+from vla_ros.errors import ImageError
+from vla_ros.robot_config import RobotConfig
+from vla_ros.ros.convert import frame_from_msg, seconds_from_stamp
+
+IMAGE, JOINTS = "sensor_msgs/msg/Image", "sensor_msgs/msg/JointState"
+_BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_DISCOVERY_S, _SETTLE_S = 2.0, 0.3
+
+
+@dataclass(kw_only=True)
+class HeardCamera:
+    """What came from a camera.
+
+    Attributes:
+        arrived_s: Steady time of each picture.
+        stamps_s: Its stamp.
+        ages_s: Its age on arrival, in the clock of the graph; empty without one.
+        reliable_stamps_s: Stamps of the pictures that a reliable subscription got.
+        last: The newest message; its bytes are not kept beyond it.
+        first_frame: The first picture that could be decoded, with `last_frame`.
+        problem: Why a picture could not be decoded.
+    """
+
+    arrived_s: list[float] = field(default_factory=list)
+    stamps_s: list[float] = field(default_factory=list)
+    ages_s: list[float] = field(default_factory=list)
+    reliable_stamps_s: set[float] = field(default_factory=set)
+    last: Any = None
+    first_frame: Frame | None = None
+    last_frame: Frame | None = None
+    problem: str = ""
+
+
+@dataclass(kw_only=True)
+class Heard:
+    """What came from the graph.
+
+    Attributes:
+        cameras: By the robot file's name.
+        states: Joint states, oldest first; `state_ages_s` are their ages on arrival.
+        clock_s: Times that /clock told.
+        description: URDF text of /robot_description; empty when nobody publishes it.
+        seconds: How long it was listened.
+    """
+
+    cameras: dict[str, HeardCamera]
+    states: list[Any] = field(default_factory=list)
+    state_ages_s: list[float] = field(default_factory=list)
+    clock_s: list[float] = field(default_factory=list)
+    description: str = ""
+    seconds: float = 0.0
+
+
+class Listener(Node):
+    """Subscribes to the inputs of a robot file."""
+
+    def __init__(self, robot: RobotConfig, context: Context | None = None) -> None:
+        super().__init__("vla_check", context=context)
+        self.heard = Heard(cameras={name: HeardCamera() for name in robot.cameras})
+        self._robot = robot
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self)
+
+    def listen(self, seconds: float) -> Heard:
+        """Wait for discovery, then keep what comes for `seconds`."""
+        self._spin(_DISCOVERY_S, self._is_discovered)
+        self._spin(_SETTLE_S)
+        has_clock = self.count_publishers("/clock") > 0
+        self._hear(Clock, "/clock", self._on_clock, _BEST_EFFORT)
+        self._hear(String, "/robot_description", self._on_description, _LATCHED)
+        if self.types_of(self._robot.state.topic) == [JOINTS]:
+            self._hear(JointState, self._robot.state.topic, self._on_state, _BEST_EFFORT)
+        for name, camera in self._robot.cameras.items():
+            if self.types_of(camera.topic) == [IMAGE]:
+                self._hear(Image, camera.topic, self._image_taker(name), _BEST_EFFORT)
+                if self._offers_reliable(camera.topic):
+                    take = self._reliable_taker(name)
+                    self._hear(Image, camera.topic, take, QoSProfile(depth=5))
+        if has_clock:
+            self._spin(1.0, lambda: self.heard.clock_s)
+        started_s = time.monotonic()
+        self._spin(seconds)
+        self.heard.seconds = time.monotonic() - started_s
+        return self.heard
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self.destroy_node()
+
+    def types_of(self, topic: str) -> list[str]:
+        """Types of a topic that is published."""
+        name = self.resolve_topic_name(topic)
+        return sorted({info.topic_type for info in self.get_publishers_info_by_topic(name)})
+
+    def ask(self, service: Any, name: str, request: Any, within_s: float = 1.0) -> Any:
+        """Call a service; `None` when it does not answer in time."""
+        client = self.create_client(service, name)
+        try:
+            self._spin(within_s, client.service_is_ready)
+            if not client.service_is_ready():
+                return None
+            future = client.call_async(request)
+            self._spin(within_s, future.done)
+            return future.result() if future.done() else None
+        finally:
+            self.destroy_client(client)
+
+    def _is_discovered(self) -> bool:
+        robot = self._robot
+        inputs = [robot.state.topic, *(camera.topic for camera in robot.cameras.values())]
+        outputs = [robot.arm_sink.topic]
+        return all(self.count_publishers(topic) for topic in inputs) and all(
+            self.count_subscribers(topic) for topic in outputs
+        )
+
+    def _spin(self, seconds: float, reached: Callable[[], object] = lambda: False) -> None:
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s and not reached():
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def _offers_reliable(self, topic: str) -> bool:
+        infos = self.get_publishers_info_by_topic(self.resolve_topic_name(topic))
+        return any(i.qos_profile.reliability == ReliabilityPolicy.RELIABLE for i in infos)
+
+    def _hear(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
+        self.create_subscription(kind, topic, callback, qos)
+
+    def _on_clock(self, msg: Clock) -> None:
+        self.heard.clock_s.append(seconds_from_stamp(msg.clock))
+
+    def _on_description(self, msg: String) -> None:
+        self.heard.description = msg.data
+
+    def _on_state(self, msg: JointState) -> None:
+        self.heard.states.append(msg)
+        self.heard.state_ages_s += self._age_s(msg)
+
+    def _age_s(self, msg: Any) -> list[float]:
+        """Age of a message in the clock of the graph: /clock where it is published."""
+        if self.heard.clock_s:
+            return [self.heard.clock_s[-1] - seconds_from_stamp(msg.header.stamp)]
+        if self.count_publishers("/clock"):
+            return []
+        now_s = self.get_clock().now().nanoseconds * 1e-9
+        return [now_s - seconds_from_stamp(msg.header.stamp)]
+
+    def _image_taker(self, name: str) -> Callable[[Image], None]:
+        heard = self.heard.cameras[name]
+
+        def take(msg: Image) -> None:
+            heard.arrived_s.append(time.monotonic())
+            heard.stamps_s.append(seconds_from_stamp(msg.header.stamp))
+            heard.ages_s += self._age_s(msg)
+            heard.last = msg
+            try:
+                heard.last_frame = frame_from_msg(msg)
+            except ImageError as error:
+                heard.problem = str(error)
+            heard.first_frame = heard.first_frame or heard.last_frame
+
+        return take
+
+    def _reliable_taker(self, name: str) -> Callable[[Image], None]:
+        stamps_s = self.heard.cameras[name].reliable_stamps_s
+        return lambda msg: stamps_s.add(seconds_from_stamp(msg.header.stamp))

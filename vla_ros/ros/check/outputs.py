@@ -1,0 +1,199 @@
+"""Judges the drivers: listening, of the right type and joints, and nobody else commanding them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import GetParameters
+from rclpy.action import get_action_names_and_types
+from rclpy.duration import Infinite
+from rclpy.qos import LivelinessPolicy, QoSCompatibility, QoSProfile, qos_check_compatible
+
+from vla_ros.robot_config import RobotConfig
+from vla_ros.robot_outputs import SERVO_SINKS
+from vla_ros.ros.check.finding import Finding, error, ok, or_ok, warning
+from vla_ros.ros.check.listening import Listener
+from vla_ros.ros.gripper_sinks import ACTION_TYPES
+
+_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
+_FORWARD = "std_msgs/msg/Float64MultiArray"
+_TYPES = {
+    "joint_trajectory": _TRAJECTORY,
+    "joint_trajectory_chunk": _TRAJECTORY,
+    "forward_command": _FORWARD,
+    "servo_twist": "geometry_msgs/msg/TwistStamped",
+    "servo_pose": "geometry_msgs/msg/PoseStamped",
+}
+# As discovery tells it: a profile that leaves these open would not match one that names infinity.
+_OUR_QOS = QoSProfile(
+    depth=1,
+    liveliness=LivelinessPolicy.AUTOMATIC,
+    deadline=Infinite,
+    lifespan=Infinite,
+    liveliness_lease_duration=Infinite,
+)
+_OURS = "vla_node"
+_ASKED = (
+    "joints",
+    "interpolate_from_desired_state",
+    "allow_nonzero_velocity_at_trajectory_end",
+    "cmd_timeout",
+)
+
+
+def check_outputs(listener: Listener, robot: RobotConfig) -> list[Finding]:
+    """The drivers of the arm and of the gripper."""
+    arm, gripper = robot.arm_sink, robot.gripper_sink
+    findings = _topic(listener, "arm output", arm.topic, arm.sink, arm.joints)
+    if arm.sink in SERVO_SINKS:
+        findings += _servo(listener, arm.switch, arm.switch_by)
+    if gripper is None or not gripper.topic:
+        return findings
+    if gripper.sink in ACTION_TYPES:
+        return findings + _action(listener, gripper.topic, ACTION_TYPES[gripper.sink])
+    joints = () if robot.gripper is None else (robot.gripper.joint,)
+    return findings + _topic(listener, "gripper output", gripper.topic, gripper.sink, joints)
+
+
+def check_instruction(listener: Listener, robot: RobotConfig) -> list[Finding]:
+    """Whoever speaks on the instruction's topic."""
+    item, topic = "instruction", robot.instruction_topic
+    infos = listener.get_publishers_info_by_topic(listener.resolve_topic_name(topic))
+    findings = []
+    for info in infos:
+        who = _node(info)
+        if info.topic_type != "std_msgs/msg/String":
+            text = f"{who} publishes {info.topic_type} on {topic}; valid: std_msgs/msg/String"
+            findings.append(error(item, text))
+        elif not _matches(info.qos_profile, _OUR_QOS):
+            text = f"{who} publishes on {topic} best-effort, which vla_node, reliable, never hears"
+            findings.append(error(item, f"{text}; publish reliable"))
+    speakers = ", ".join(map(_node, infos)) or "nobody yet"
+    return or_ok(findings, item, f"{topic}: {speakers}")
+
+
+def _topic(
+    listener: Listener, item: str, topic: str, sink: str, joints: tuple[str, ...]
+) -> list[Finding]:
+    wanted, name = _TYPES[sink], listener.resolve_topic_name(topic)
+    infos = listener.get_subscriptions_info_by_topic(name)
+    if not infos:
+        return [error(item, _nobody_listens(listener, topic, wanted))]
+    findings = _rivals(listener, item, name)
+    for info in infos:
+        who = _node(info)
+        if info.topic_type != wanted:
+            text = f"{who} takes {info.topic_type} on {topic}, sink {sink} sends {wanted}"
+            findings.append(error(item, f"{text}; choose the sink that fits the controller"))
+        elif not _matches(_OUR_QOS, info.qos_profile):
+            text = f"the QoS of {who} on {topic} cannot hear our reliable, volatile commands"
+            findings.append(error(item, f"{text}; correct it"))
+        else:
+            findings += _controller(listener, item, who, sink, joints)
+    listeners = ", ".join(map(_node, infos))
+    return or_ok(findings, item, f"{listeners} listens on {topic}, sink {sink}")
+
+
+def _nobody_listens(listener: Listener, topic: str, wanted: str) -> str:
+    others = [
+        name
+        for name, types in listener.get_topic_names_and_types()
+        if wanted in types and listener.count_subscribers(name)
+    ]
+    text = f"no controller listens on {topic}; {wanted} is listened to on: "
+    return (
+        f"{text}{', '.join(others) or 'no topic'}. Load and activate the controller (ros2 control "
+        "list_controllers), or correct actions in the robot file"
+    )
+
+
+def _rivals(listener: Listener, item: str, name: str) -> list[Finding]:
+    nodes = {_node(info) for info in listener.get_publishers_info_by_topic(name)}
+    rivals = sorted(node for node in nodes if not node.endswith(f"/{_OURS}"))
+    if not rivals:
+        return []
+    text = f"{', '.join(rivals)} commands on {name} too; the arm must have one commander"
+    return [error(item, f"{text}: end it")]
+
+
+def _controller(
+    listener: Listener, item: str, node: str, sink: str, joints: tuple[str, ...]
+) -> list[Finding]:
+    """A ros2_control controller's parameters; other drivers have none of these."""
+    values = {name: _parameter(listener, node, name) for name in _ASKED}
+    findings = _joints(item, node, sink, joints, values["joints"])
+    if not sink.startswith("joint_trajectory"):
+        return findings
+    if values["interpolate_from_desired_state"] is False:
+        text = f"{node}: interpolate_from_desired_state is false: streamed points give a sawtooth"
+        findings.append(warning(item, f"{text}; set it to true"))
+    if values["allow_nonzero_velocity_at_trajectory_end"] is False and sink == "joint_trajectory":
+        text = f"{node}: allow_nonzero_velocity_at_trajectory_end is false: every command in "
+        text += "motion is refused; set it to true, or sink: joint_trajectory_chunk"
+        findings.append(error(item, text))
+    if values["cmd_timeout"] == 0.0 and sink == "joint_trajectory":
+        text = f"{node}: cmd_timeout is 0: the last command is kept for ever when vla_node dies"
+        findings.append(warning(item, f"{text}; set 0.2 to 0.5 s"))
+    return findings
+
+
+def _joints(item: str, node: str, sink: str, joints: tuple[str, ...], theirs: Any) -> list[Finding]:
+    if not theirs or tuple(theirs) == joints:
+        return []
+    if set(theirs) != set(joints):
+        text = f"{node} drives {', '.join(theirs)}; the robot file sends {', '.join(joints)}"
+        return [error(item, f"{text}: another controller, or correct joints")]
+    if sink == "forward_command":
+        text = f"{node} takes its values in the order {', '.join(theirs)}; the robot file sends "
+        text += f"{', '.join(joints)}: joints would be mixed up"
+        return [error(item, f"{text}; set actions.*.joints to the controller's order")]
+    return []
+
+
+def _servo(listener: Listener, switch: str, switch_by: str) -> list[Finding]:
+    name = switch if switch_by == "service" else f"{switch.rpartition('/')[0]}/set_parameters"
+    services = {service for service, _ in listener.get_service_names_and_types()}
+    if listener.resolve_service_name(name) in services:
+        return [ok("MoveIt Servo", f"{name} is there: the command type can be chosen")]
+    text = f"{name} is not offered: without a command type Servo accepts nothing; start Servo"
+    return [error("MoveIt Servo", f"{text}, or correct actions.arm.switch")]
+
+
+def _action(listener: Listener, name: str, wanted: str) -> list[Finding]:
+    item, offered = "gripper output", dict(get_action_names_and_types(listener))
+    types = offered.get(listener.resolve_topic_name(name))
+    if types is None:
+        others = ", ".join(offered) or "none"
+        return [error(item, f"action {name} is not offered; actions there: {others}")]
+    if wanted not in types:
+        text = f"action {name} has type {', '.join(types)}, the robot file's sink sends {wanted}"
+        return [error(item, f"{text}; choose the other gripper sink")]
+    return [ok(item, f"action {name} is offered")]
+
+
+def _parameter(listener: Listener, node: str, name: str) -> Any:
+    """A parameter of another node, or `None`; one a call, as an unknown name voids all of them."""
+    request = GetParameters.Request(names=[name])
+    answer = listener.ask(GetParameters, f"{node}/get_parameters", request)
+    return _value(answer.values[0]) if answer is not None and answer.values else None
+
+
+def _value(value: Any) -> Any:
+    match value.type:
+        case ParameterType.PARAMETER_BOOL:
+            return value.bool_value
+        case ParameterType.PARAMETER_DOUBLE:
+            return value.double_value
+        case ParameterType.PARAMETER_STRING_ARRAY:
+            return list(value.string_array_value)
+        case _:
+            return None
+
+
+def _node(info: Any) -> str:
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+
+
+def _matches(publisher: QoSProfile, subscription: QoSProfile) -> bool:
+    return qos_check_compatible(publisher, subscription)[0] != QoSCompatibility.ERROR
