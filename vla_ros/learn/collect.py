@@ -16,8 +16,9 @@ from tqdm import tqdm
 from vla_ros.image import resize
 from vla_ros.learn.dataset_writer import DatasetWriter
 from vla_ros.learn.episode import EpisodeData
+from vla_ros.learn.excursion import wander
 from vla_ros.learn.expert_policy import STEP_S, ExpertPolicy, Noise, Row
-from vla_ros.learn.rollout import run_episode, step_by_step
+from vla_ros.learn.rollout import look, run_episode, step_by_step
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
 from vla_ros.sim.scene import CAMERAS
@@ -26,6 +27,8 @@ from vla_ros.sim.world import Episode, TabletopSim
 
 PICTURE_PX = 96
 FIRST_SEED = 100_000
+# Seeds from here on, counted from the first, are of scenes recorded for a moment only.
+FIRST_MOMENT = 1_000_000
 _SHARES = {
     "pick_object": 0.22,
     "place_object": 0.29,
@@ -40,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `collect`."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
     parser.add_argument("--episodes", type=int, default=2000, help="number of episodes, all tasks")
+    parser.add_argument(
+        "--moments",
+        type=int,
+        default=0,
+        help="number of further scenes of which only the first moment is recorded: "
+        "cheap, and where words and pictures matter most",
+    )
     parser.add_argument(
         "--seed",
         type=int,
@@ -57,10 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.robot or share_path("config/panda.yaml")
     robot = load_robot(path)
     with _open_writer(arguments.out, robot) as writer:
-        jobs = [job for job in plan(arguments.episodes, arguments.seed) if job not in writer.seeds]
+        jobs = plan(arguments.episodes, arguments.seed)
+        jobs += plan(arguments.moments, arguments.seed + FIRST_MOMENT)
+        jobs = [job for job in jobs if job not in writer.seeds]
         failed = 0
         bar = tqdm(total=len(jobs), unit="episode", desc="collect", mininterval=5)
-        for episode in _record_all(jobs, path, arguments.jobs):
+        for episode in _record_all(jobs, path, arguments):
             bar.update()
             if episode is None:
                 failed += 1
@@ -95,12 +107,20 @@ def plan(episodes: int, first_seed: int) -> list[tuple[str, int]]:
     return [(task, seed) for _, task, seed in sorted(jobs)]
 
 
-def record(world: TabletopSim, robot: RobotConfig, task: str, seed: int) -> EpisodeData | None:
-    """One noisy expert episode; `None` when it did not succeed."""
+def record(
+    world: TabletopSim, robot: RobotConfig, task: str, seed: int, *, moment: bool = False
+) -> EpisodeData | None:
+    """One noisy expert episode, or its first moment; `None` when it did not succeed."""
     rng = np.random.default_rng([seed, TASKS.index(task), 1])
     episode = world.reset(seed=seed, task=task)
     rows: list[Row] = []
     expert = ExpertPolicy(robot, world, noise=Noise(rng), rows=rows)
+    wander(world, expert.expert, rng)
+    if world.success:
+        return None
+    if moment:
+        expert.infer(look(world, episode.instruction))
+        return _episode_data(episode, rows)
     outcome = run_episode(
         world, expert, step_by_step(robot, STEP_S), after_success_s=_AFTER_SUCCESS_S
     )
@@ -130,21 +150,23 @@ def _episode_data(episode: Episode, rows: list[Row]) -> EpisodeData:
     )
 
 
-_worker: tuple[TabletopSim, RobotConfig]
+_worker: tuple[TabletopSim, RobotConfig, int]
 
 
-def _start_worker(robot_path: Path) -> None:
+def _start_worker(robot_path: Path, first_moment: int) -> None:
     global _worker
-    _worker = TabletopSim(), load_robot(robot_path)
+    _worker = TabletopSim(), load_robot(robot_path), first_moment
 
 
 def _record_job(job: tuple[str, int]) -> EpisodeData | None:
-    return record(*_worker, *job)
+    world, robot, first_moment = _worker
+    return record(world, robot, *job, moment=job[1] >= first_moment)
 
 
 def _record_all(
-    jobs: list[tuple[str, int]], robot_path: Path, processes: int
+    jobs: list[tuple[str, int]], robot_path: Path, arguments: argparse.Namespace
 ) -> Iterator[EpisodeData | None]:
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, _start_worker, (robot_path,)) as pool:
+    start = (robot_path, arguments.seed + FIRST_MOMENT)
+    with context.Pool(arguments.jobs, _start_worker, start) as pool:
         yield from pool.imap(_record_job, jobs, chunksize=2)

@@ -93,7 +93,7 @@ class ExpertPolicy:
             rows: Gets what was seen and wanted, undisturbed.
         """
         self.spec = simulated_spec(robot, horizon=1)
-        self._expert, self._world = Expert(world), world
+        self.expert, self._world = Expert(world), world
         self.noise, self.rows = noise, rows
 
     def reset(self) -> None:
@@ -101,7 +101,7 @@ class ExpertPolicy:
 
     def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
         """The next step; the observation is recorded, the simulator's state is what counts."""
-        action = self._expert.act()
+        action = self.expert.act()
         if self.rows is not None:
             target_m = self._world.target_m
             self.rows.append(Row(observation=observation, action=action, target_m=target_m))

@@ -146,9 +146,9 @@ class Learner:
         return model.fuse(images, *text, self._tensor(batch.state))
 
     def _known_targets(self, fused: Fused, batch: Batch) -> tuple[Tensor, Tensor]:
-        """CLS tokens (K, D) and positions (K, 3) of the rows whose target is known."""
+        """Conditions (N, K) and positions (N, 3) of the rows whose target is known."""
         known = self._tensor(np.isfinite(batch.target_m.sum(axis=1)))
-        return fused.cls[known], self._tensor(batch.target_m)[known]
+        return fused.condition[known], self._tensor(batch.target_m)[known]
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from vla_ros.datatypes import Frame
+from vla_ros.datatypes import Frame, Observation
 from vla_ros.policy_protocol import Policy
 from vla_ros.robot_config import ChunkConfig, RobotConfig
 from vla_ros.runtime.loop import ControlLoop
@@ -85,6 +85,15 @@ def run_episode(
         reward=reward,
         time_s=world.time_s if success_s is None else success_s,
         first_touched=touched,
+    )
+
+
+def look(world: TabletopSim, instruction: str) -> Observation:
+    """What a policy would see now."""
+    now_s = world.time_s
+    frames = {name: Frame(pixels=world.render(name), stamp_s=now_s) for name in CAMERAS}
+    return Observation(
+        frames=frames, state=world.state(), instruction=instruction, epoch=0, stamp_s=now_s
     )
 
 

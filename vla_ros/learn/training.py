@@ -187,7 +187,9 @@ class Training:
         torch.manual_seed(self.options.seed)
         device = choose_device(self.options.device)
         mean_m, std_m = self._rows.target_statistics(self._train)
-        head = TargetDecoder(config.width, torch.from_numpy(mean_m), torch.from_numpy(std_m))
+        head = TargetDecoder(
+            config.condition_dim, config.width, torch.from_numpy(mean_m), torch.from_numpy(std_m)
+        )
         networks = Networks(VLAModel(config), head).to(device)
         return Learner(networks, self.options.lr, self.options.target_weight, device)
 

@@ -24,6 +24,7 @@ _LARGEST = {
     "fusion_layers": 128,
 }
 _MOST_CAMERAS = 16
+_MOST_POINTS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class ModelConfig:
         vision_blocks: Transformer blocks per camera.
         language_blocks: Transformer blocks over the instruction.
         fusion_layers: Layers in which words and state look at the pictures.
+        points: Places in each picture that the words point at; 0 leaves the pointers away, as the
+            specification does.
         action_head: `mlp` regresses a chunk, `diffusion` samples one.
 
     Raises:
@@ -63,6 +66,7 @@ class ModelConfig:
     vision_blocks: int = 12
     language_blocks: int = 12
     fusion_layers: int = 2
+    points: int = 0
     action_head: str = "mlp"
 
     def __post_init__(self) -> None:
@@ -87,22 +91,32 @@ class ModelConfig:
             problems.append(f"image_px {self.image_px} is no multiple of patch_px {self.patch_px}")
         if self.width % self.heads:
             problems.append(f"width {self.width} is no multiple of heads {self.heads}")
+        if type(self.points) is not int or not 0 <= self.points <= _MOST_POINTS:
+            problems.append(
+                f"points is {self.points}, it must be a whole number from 0 to {_MOST_POINTS}"
+            )
+        elif self.points and (self.image_px % 4 or self.width % 16):
+            problems.append(
+                f"points need an image_px that is a multiple of 4 and a width that is one of 16, "
+                f"got {self.image_px} and {self.width}"
+            )
         if self.action_head not in HEADS:
             problems.append(f"action_head is {self.action_head!r}; valid: {', '.join(HEADS)}")
         return problems
 
     @property
     def condition_dim(self) -> int:
-        """Length of what the action decoder sees: fused CLS, state token, a CLS per camera."""
-        return self.width * (2 + len(self.cameras))
+        """Length of what the action decoder sees: fused CLS, state token, each camera's CLS and points."""
+        return self.width * (2 + len(self.cameras)) + 2 * self.points * len(self.cameras)
 
 
 _SMALL: dict[str, Any] = {
     "image_px": 96,
     "width": 128,
     "heads": 4,
-    "vision_blocks": 4,
+    "vision_blocks": 3,
     "language_blocks": 2,
+    "points": 8,
     "vocab_size": 256,
     "max_len": 64,
 }
@@ -113,6 +127,7 @@ _TINY: dict[str, Any] = {
     "vision_blocks": 1,
     "language_blocks": 1,
     "fusion_layers": 1,
+    "points": 2,
     "vocab_size": 32,
     "max_len": 16,
     "horizon": 4,

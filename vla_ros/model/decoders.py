@@ -171,24 +171,24 @@ def time_embedding(time: Tensor, dim: int) -> Tensor:
 class TargetDecoder(nn.Module):
     """Training only: the position of the object that the instruction names.
 
-    Predicting it from the fused CLS token makes the words find their object sooner.
+    Predicting it from what the action decoder sees makes the words find their object sooner.
     """
 
     mean_m: Tensor
     std_m: Tensor
 
-    def __init__(self, dim: int, mean_m: Tensor, std_m: Tensor) -> None:
+    def __init__(self, condition_dim: int, hidden: int, mean_m: Tensor, std_m: Tensor) -> None:
         super().__init__()
-        self.head = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 3))
+        self.head = nn.Sequential(nn.Linear(condition_dim, hidden), nn.GELU(), nn.Linear(hidden, 3))
         self.register_buffer("mean_m", mean_m)
         self.register_buffer("std_m", std_m)
 
-    def forward(self, token: Tensor) -> Tensor:
-        """Position in the base frame [m], shape (B, 3), for a token (B, D)."""
-        position: Tensor = self.head(token)
+    def forward(self, condition: Tensor) -> Tensor:
+        """Position in the base frame [m], shape (B, 3), for a condition (B, K)."""
+        position: Tensor = self.head(condition)
         return position * self.std_m + self.mean_m
 
-    def loss(self, token: Tensor, target_m: Tensor) -> Tensor:
+    def loss(self, condition: Tensor, target_m: Tensor) -> Tensor:
         """Mean absolute error in standard deviations; zero for no rows."""
-        error: Tensor = (self(token) - target_m) / self.std_m
+        error: Tensor = (self(condition) - target_m) / self.std_m
         return error.abs().sum() / max(1, error.numel())

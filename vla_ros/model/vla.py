@@ -12,6 +12,7 @@ from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import ActionDecoder, DiffusionActionDecoder
 from vla_ros.model.fusion import FusionLayer
 from vla_ros.model.language import LanguageEncoder
+from vla_ros.model.pointing import Pointer
 from vla_ros.model.vision import VisionEncoder
 
 
@@ -19,17 +20,14 @@ class Fused(NamedTuple):
     """What the decoders work from.
 
     Attributes:
-        tokens: State token, then CLS and words, shape (B, 1 + L, D).
-        condition: Fused CLS, state token and each camera's CLS side by side, shape (B, K).
+        tokens: State token, CLS and words, then a token per camera that has a pointer, shape
+            (B, 1 + L [+ C], D).
+        condition: Fused CLS, state token, each camera's CLS and the places pointed at, side by
+            side, shape (B, K).
     """
 
     tokens: Tensor
     condition: Tensor
-
-    @property
-    def cls(self) -> Tensor:
-        """The fused CLS token of the instruction, shape (B, D)."""
-        return self.tokens[:, 1]
 
 
 class VLAModel(nn.Module):
@@ -43,6 +41,13 @@ class VLAModel(nn.Module):
             [
                 VisionEncoder(config.image_px, config.patch_px, dim, heads, config.vision_blocks)
                 for _ in config.cameras
+            ]
+        )
+        self.pointers = nn.ModuleList(
+            [
+                Pointer(config.image_px, dim, dim // 2, config.points)
+                for _ in config.cameras
+                if config.points
             ]
         )
         self.language_encoder = LanguageEncoder(
@@ -87,13 +92,21 @@ class VLAModel(nn.Module):
         """Let words and state look at the pictures; `act` and training decode the result."""
         seen = [encode(images[:, i]) for i, encode in enumerate(self.vision_encoders)]
         vision = torch.cat(seen, dim=1)  # (B, C * (N + 1), D)
-        queries = torch.cat([self.robot_encoder(state)[:, None], text_features], dim=1)
-        mask = torch.cat([mask.new_ones(len(mask), 1), mask], dim=1)
+        pointed = [
+            point(images[:, i], text_features[:, 0]) for i, point in enumerate(self.pointers)
+        ]
+        robot = self.robot_encoder(state)
+        queries = torch.cat(
+            [robot[:, None], text_features, *(token[:, None] for token, _ in pointed)], dim=1
+        )
+        here, there = mask.new_ones(len(mask), 1), mask.new_ones(len(mask), len(pointed))
+        mask = torch.cat([here, mask, there], dim=1)
         for layer in self.fusion:
             queries = layer(vision, queries, mask)
         queries = self.norm(queries)
         heads = [queries[:, 1], queries[:, 0], *(tokens[:, 0] for tokens in seen)]
-        return Fused(tokens=queries, condition=torch.cat(heads, dim=-1))
+        places = [places.flatten(1) for _, places in pointed]
+        return Fused(tokens=queries, condition=torch.cat([*heads, *places], dim=-1))
 
 
 def build_decoder(config: ModelConfig) -> ActionDecoder | DiffusionActionDecoder:

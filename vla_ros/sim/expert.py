@@ -45,18 +45,17 @@ class Expert:
     def act(self) -> FloatArray:
         """Joint targets [rad] and gripper opening for the next 50 ms, shape (8,)."""
         world = self._world
-        position_rad = world.state().position_rad
         tip = world.data.body("panda_hand_tcp")
         tip_m, yaw_rad = tip.xpos.copy(), _yaw_rad(tip.xmat.reshape(3, 3))
         move = next_move(world, tip_m, yaw_rad)
         goal_m, goal_yaw_rad = _within_reach(move, tip_m, yaw_rad)
-        target_rad = self._solve(position_rad, goal_m, goal_yaw_rad)
+        target_rad = self.solve(goal_m, goal_yaw_rad)
         return np.append(target_rad, move.gripper_open)
 
-    def _solve(self, position_rad: FloatArray, tip_m: FloatArray, yaw_rad: float) -> FloatArray:
-        """Joint positions that put the tool at `tip_m`, pointing down, near the measured ones."""
+    def solve(self, tip_m: FloatArray, yaw_rad: float) -> FloatArray:
+        """Joint positions (7,) with the tool at `tip_m`, pointing down, near the measured ones."""
         q = self._configuration.q.copy()
-        q[self._joints] = position_rad
+        q[self._joints] = self._world.state().position_rad
         self._configuration.update(q)
         rotation = _pointing_down(yaw_rad)
         self._tip.set_target(
