@@ -106,7 +106,7 @@ class ModelConfig:
 
     @property
     def condition_dim(self) -> int:
-        """Length of what the action decoder sees: fused CLS, state token, each camera's CLS and points."""
+        """Length of what the action decoder sees: fused CLS, state token, CLSs and points."""
         return self.width * (2 + len(self.cameras)) + 2 * self.points * len(self.cameras)
 
 
