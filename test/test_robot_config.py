@@ -133,6 +133,14 @@ def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> Non
         (lambda d: d.update(chunks={"blend_s": 0.4}), "chunks: blend_s is 0.4, execute_s 0.3"),
         (lambda d: d.update(cameras={}), "cameras: {} should be non-empty"),
         (
+            lambda d: d["cameras"]["front"].update(rectify=True),
+            "cameras.front: rectify and camera_info .* go together; got rectify True, .* None",
+        ),
+        (
+            lambda d: d["cameras"]["front"].update(camera_info="/camera_info"),
+            "cameras.front: rectify and camera_info .* go together; got rectify False",
+        ),
+        (
             lambda d: d["limits"].update(lower_rad=[-3.0, -2, -2, -3, -2, 0, -2]),
             "limits.lower_rad: -3.0 is wider than the URDF's -2.8973 of 'panda_joint1'",
         ),

@@ -77,7 +77,8 @@ def _pair_problems(data: Mapping[str, Any]) -> list[str]:
 
 def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
     """What the schema cannot see: names against the URDF, and values against each other."""
-    problems = _length_problems(data) + _chunk_problems(data) + find_output_problems(data)
+    problems = _length_problems(data) + _camera_problems(data) + _chunk_problems(data)
+    problems += find_output_problems(data)
     if "urdf" not in data:
         return problems
     try:
@@ -105,6 +106,15 @@ def _length_problems(data: Mapping[str, Any]) -> list[str]:
         f"limits.{key}: has {len(limits[key])} values for {joints} joints"
         for key in ("lower_rad", "upper_rad", "acceleration_rad_s2", "jerk_rad_s3")
         if isinstance(limits.get(key), list) and len(limits[key]) != joints
+    ]
+
+
+def _camera_problems(data: Mapping[str, Any]) -> list[str]:
+    return [
+        f"cameras.{name}: rectify and camera_info (the topic of the calibration) go together; got "
+        f"rectify {camera.get('rectify', False)}, camera_info {camera.get('camera_info')}"
+        for name, camera in data.get("cameras", {}).items()
+        if camera.get("rectify", False) != ("camera_info" in camera)
     ]
 
 

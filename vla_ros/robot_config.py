@@ -73,8 +73,17 @@ class InputConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CameraConfig(InputConfig):
-    """A camera's topic, and what its driver publishes; `None` where the file does not say."""
+    """A camera's topic, and what its driver publishes; `None` where the file does not say.
 
+    Attributes:
+        transport: `raw` (sensor_msgs/Image) or `compressed` (sensor_msgs/CompressedImage).
+        rectify: Take the lens's distortion out, by the topic `camera_info`.
+        camera_info: Its topic; `None` without `rectify`.
+    """
+
+    transport: str = "raw"
+    rectify: bool = False
+    camera_info: str | None = None
     frame_id: str | None = None
     width_px: int | None = None
     height_px: int | None = None

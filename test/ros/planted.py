@@ -15,6 +15,8 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
+from vla_ros.datatypes import Frame
+from vla_ros.ros.compressed_images import compressed_from_frame
 from vla_ros.ros.convert import stamp_from_seconds
 
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -108,9 +110,9 @@ class Drivers(Node):
 
     def _picture(self, name: str, stamp_s: float):
         plan = self._plan
-        if name == "front" and plan.image_type is not Image:
-            return plan.image_type()
         pixels = (plan.paint or noise)(name, self._count, plan.size)
+        if name == "front" and plan.image_type is not Image:
+            return compressed_from_frame(Frame(pixels=pixels, stamp_s=stamp_s), plan.frames[name])
         height, width = pixels.shape[:2]
         msg = Image(height=height, width=width, encoding=plan.encoding, step=3 * width)
         msg.header.stamp = stamp_from_seconds(stamp_s)

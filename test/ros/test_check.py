@@ -201,6 +201,18 @@ def test_planted_mistake_is_found_with_its_own_sentence(check, name):
     assert matches, lines
 
 
+def compressed(data):
+    data["cameras"]["front"]["transport"] = "compressed"
+
+
+def test_compressed_camera_is_in_order_on_a_compressed_topic_alone(check):
+    findings = check(Plan(image_type=CompressedImage), compressed)
+    assert bad(findings) == []
+    assert any("32 x 32 rgb8; jpeg compressed bgr8" in str(finding) for finding in findings)
+    (line,) = bad(check(Plan(), compressed))
+    assert "valid: sensor_msgs/msg/CompressedImage, by the transport compressed" in line
+
+
 def test_mixed_up_order_of_a_forward_controller_is_found(check):
     plan = Plan(arm_type=Float64MultiArray, controller={"joints": ["elbow", "shoulder", "wrist"]})
     (line,) = bad(check(plan, forward))

@@ -12,19 +12,23 @@ from array import array
 
 import numpy as np
 import pytest
+import yaml
 from builtin_interfaces.msg import Duration
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vla_ros.errors import ParameterError, RobotFileError, SceneError
-from vla_ros.ros.convert import frame_from_msg, seconds_from_stamp
+from vla_ros.ros.compressed_images import frame_from_compressed
+from vla_ros.ros.convert import seconds_from_stamp
+from vla_ros.ros.image_messages import frame_from_msg
 from vla_ros.ros.sim_node import SimNode
+from vla_ros.share import share_path
 from vla_ros.sim.expert import Expert
 
 ARM = tuple(f"panda_joint{i}" for i in range(1, 8))
@@ -118,6 +122,20 @@ def call_reset(spinner, sim, client, **parameters):
 
 def stamps(messages):
     return np.array([seconds_from_stamp(message.header.stamp) for message in messages])
+
+
+def test_a_camera_that_the_robot_file_wants_compressed_is(start, spinner, tmp_path):
+    data = yaml.safe_load(share_path("config/panda.yaml").read_text())
+    data["urdf"] = str(share_path("description/panda.urdf.xacro"))
+    data["cameras"]["wrist"].update(topic="/wrist/compressed", transport="compressed")
+    path = tmp_path / "panda.yaml"
+    path.write_text(yaml.safe_dump(data))
+    _, client = start(robot_file=str(path))
+    images = []
+    client.create_subscription(CompressedImage, "/wrist/compressed", images.append, BEST_EFFORT)
+    spinner.until(lambda: images, "a compressed picture")
+    assert frame_from_compressed(images[-1]).pixels.shape == (192, 192, 3)
+    assert images[-1].header.frame_id == "wrist_camera_optical_frame"
 
 
 def test_sensors_arrive_best_effort_at_their_rates(start, spinner):

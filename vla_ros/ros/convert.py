@@ -9,27 +9,17 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from vla_ros.datatypes import Command, FloatArray, Frame, RobotState
-from vla_ros.errors import ImageError, StateError
+from vla_ros.datatypes import Command, FloatArray, RobotState
+from vla_ros.errors import StateError
 from vla_ros.robot_config import RobotConfig
 
-MAX_PIXELS = 4096 * 2160
 HORIZON_PERIODS = 2.0
 """`time_from_start` of the first point, in control periods: the controller never runs dry."""
-
-_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
-_TO_RGB = {
-    "bgr8": cv2.COLOR_BGR2RGB,
-    "rgba8": cv2.COLOR_RGBA2RGB,
-    "bgra8": cv2.COLOR_BGRA2RGB,
-    "mono8": cv2.COLOR_GRAY2RGB,
-}
 
 
 def seconds_from_stamp(stamp: Time) -> float:
@@ -43,68 +33,11 @@ def stamp_from_seconds(time_s: float) -> Time:
     return Time(sec=sec, nanosec=nanosec)
 
 
-def frame_from_msg(msg: Image, max_pixels: int = MAX_PIXELS) -> Frame:
-    """Decode an image message; an unpadded `rgb8` image is not copied.
-
-    Args:
-        msg: 8-bit colour or grey image, rows of `step` bytes.
-        max_pixels: Larger images are refused before any copy.
-
-    Raises:
-        ImageError: The message is empty, enormous, not stamped, of an unknown encoding, or its
-            sizes disagree.
-    """
-    problem = _image_problem(msg, max_pixels)
-    if problem:
-        raise ImageError(problem)
-    channels = _CHANNELS[msg.encoding]
-    rows = np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.step)
-    pixels = rows[:, : msg.width * channels].reshape(msg.height, msg.width, channels)
-    if msg.encoding in _TO_RGB:
-        pixels = np.asarray(cv2.cvtColor(pixels, _TO_RGB[msg.encoding]), np.uint8)
-    return Frame(pixels=np.ascontiguousarray(pixels), stamp_s=seconds_from_stamp(msg.header.stamp))
-
-
-def _image_problem(msg: Image, max_pixels: int) -> str:
-    """What is wrong with an image message, in one sentence; empty when nothing is."""
-    size = f"{msg.width} x {msg.height}"
-    channels = _CHANNELS.get(msg.encoding)
-    if msg.width == 0 or msg.height == 0 or len(msg.data) == 0:
-        return f"image is empty: {size} pixels, encoding {msg.encoding!r}, {len(msg.data)} bytes"
-    if msg.width * msg.height > max_pixels:
-        return f"image of {size} pixels is too large; at most {max_pixels} pixels are taken"
-    if channels is None:
-        return f"image encoding {msg.encoding!r} is unknown; valid: {', '.join(_CHANNELS)}"
-    if msg.is_bigendian:
-        return f"image of encoding {msg.encoding!r} says it is big-endian; set is_bigendian to 0"
-    if msg.step < msg.width * channels:
-        return (
-            f"image step is {msg.step}, but a row of {msg.width} pixels of {msg.encoding} takes "
-            f"{msg.width * channels} bytes"
-        )
-    if len(msg.data) != msg.step * msg.height:
-        return (
-            f"image has {len(msg.data)} bytes, but step {msg.step} x height {msg.height} is "
-            f"{msg.step * msg.height}"
-        )
-    return _stamp_problem("image", msg.header.stamp)
-
-
-def _stamp_problem(what: str, stamp: Time) -> str:
+def stamp_problem(what: str, stamp: Time) -> str:
+    """Why a message without a stamp is not taken; empty when it has one."""
     if stamp.sec == 0 and stamp.nanosec == 0:
         return f"{what} has no stamp (it is 0), so its age is unknown; its driver must set it"
     return ""
-
-
-def image_from_frame(frame: Frame, frame_id: str) -> Image:
-    """Encode a frame as an `rgb8` message."""
-    height, width = frame.pixels.shape[:2]
-    msg = Image(height=height, width=width, encoding="rgb8", is_bigendian=0, step=3 * width)
-    msg.header.stamp = stamp_from_seconds(frame.stamp_s)
-    msg.header.frame_id = frame_id
-    # A NumPy array given to Image.data is checked element by element: 130 ms at VGA, not 0.6.
-    msg.data = array("B", frame.pixels.tobytes())
-    return msg
 
 
 def state_from_msg(msg: JointState, robot: RobotConfig) -> RobotState:
@@ -117,7 +50,7 @@ def state_from_msg(msg: JointState, robot: RobotConfig) -> RobotState:
         StateError: A joint is missing or named twice, or its position is missing or not finite,
             or the message is not stamped.
     """
-    problem = _stamp_problem("joint state", msg.header.stamp)
+    problem = stamp_problem("joint state", msg.header.stamp)
     if problem:
         raise StateError(problem)
     gripper = robot.gripper

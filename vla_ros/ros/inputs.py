@@ -10,12 +10,14 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import String
 
-from vla_ros.errors import ImageError, InstructionError, StateError
+from vla_ros.datatypes import Frame
+from vla_ros.errors import ImageError, InstructionError, StateError, VlaError
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros import convert
+from vla_ros.ros.camera_feed import CameraFeed
 from vla_ros.ros.edge import Throttle, guarded
 from vla_ros.ros.qos_watch import QosWatch
 from vla_ros.runtime import ControlLoop
@@ -70,8 +72,7 @@ class Inputs:
         self._is_listening = False
         self._text: str | None = None
         self._subscriptions: list[Subscription] = []
-        for name in cameras:
-            self._subscribe(Image, robot.cameras[name].topic, self._image_taker(name), _SENSOR_QOS)
+        self._feeds = [self._feed(name) for name in cameras]
         self._subscribe(JointState, robot.state.topic, self._take_state, _SENSOR_QOS)
         self._subscribe(String, robot.instruction_topic, self._take_text, _INSTRUCTION_QOS)
 
@@ -97,6 +98,26 @@ class Inputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        for feed in self._feeds:
+            feed.close()
+        self._feeds.clear()
+
+    def _feed(self, name: str) -> CameraFeed:
+        """Subscribe to a camera, and to its calibration where it is asked for."""
+        camera = self._robot.cameras[name]
+
+        def put(frame: Frame) -> None:
+            if not self.is_paused:
+                self._loop.put_frame(name, frame)
+
+        def refuse(error: VlaError) -> None:
+            self._refuse(self.counts[camera.topic], camera.topic, error)
+
+        feed = CameraFeed(self._node, camera, put, refuse)
+        self._subscribe(feed.decoder.kind, camera.topic, feed.take, _SENSOR_QOS)
+        if camera.camera_info is not None:
+            self._subscribe(CameraInfo, camera.camera_info, feed.decoder.set_info, _SENSOR_QOS)
+        return feed
 
     def _subscribe(
         self, kind: type, topic: str, take: Callable[[Any], None], qos: QoSProfile
@@ -118,18 +139,14 @@ class Inputs:
             take(msg)
             count.taken += 1
         except (ImageError, StateError, InstructionError) as error:
-            count.refused += 1
-            count.last_reason = str(error)
-            text = count.throttle.admit(f"{topic}: message dropped: {error}")
-            if text:
-                self._node.get_logger().warning(text)
+            self._refuse(count, topic, error)
 
-    def _image_taker(self, name: str) -> Callable[[Image], None]:
-        def take(msg: Image) -> None:
-            if not self.is_paused:
-                self._loop.put_frame(name, convert.frame_from_msg(msg))
-
-        return take
+    def _refuse(self, count: TopicCount, topic: str, error: VlaError) -> None:
+        count.refused += 1
+        count.last_reason = str(error)
+        text = count.throttle.admit(f"{topic}: message dropped: {error}")
+        if text:
+            self._node.get_logger().warning(text)
 
     def _take_state(self, msg: JointState) -> None:
         if not self.is_paused:

@@ -25,15 +25,18 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock as ClockMsg
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from vla_ros.datatypes import Frame
 from vla_ros.errors import SceneError
-from vla_ros.robot_config import load_robot
-from vla_ros.ros.convert import image_from_frame, stamp_from_seconds
+from vla_ros.robot_config import CameraConfig, load_robot
+from vla_ros.ros.camera_decoder import CameraDecoder
+from vla_ros.ros.compressed_images import compressed_from_frame
+from vla_ros.ros.convert import stamp_from_seconds
 from vla_ros.ros.edge import Throttle, guarded
+from vla_ros.ros.image_messages import image_from_frame
 from vla_ros.ros.shutdown import exit_process, run
 from vla_ros.ros.sim_drivers import SimDrivers
 from vla_ros.ros.sim_messages import camera_info_msg, joint_state_msg
@@ -97,8 +100,8 @@ class SimNode(Node):
         publish = self.create_publisher
         self._cameras = {
             name: (
-                publish(Image, camera.topic, _SENSOR_QOS),
-                publish(CameraInfo, _info_topic(camera.topic), _SENSOR_QOS),
+                publish(CameraDecoder(camera).kind, camera.topic, _SENSOR_QOS),
+                publish(CameraInfo, _info_topic(camera), _SENSOR_QOS),
             )
             for name, camera in self._file.cameras.items()
         }
@@ -168,7 +171,9 @@ class SimNode(Node):
         image, info = self._cameras[name]
         world, frame_id = self.robot.world, _FRAME_IDS[name]
         frame = Frame(pixels=world.render(name), stamp_s=self._stamp_s)
-        image.publish(image_from_frame(frame, frame_id))
+        is_compressed = self._file.cameras[name].transport == "compressed"
+        encode = compressed_from_frame if is_compressed else image_from_frame
+        image.publish(encode(frame, frame_id))
         fovy_deg = float(world.model.camera(name).fovy[0])
         info.publish(camera_info_msg(world.render_px, fovy_deg, frame_id, self._stamp_s))
 
@@ -211,9 +216,9 @@ class SimNode(Node):
             self.get_logger().warning(text)
 
 
-def _info_topic(image_topic: str) -> str:
-    """`camera_info` beside the image topic, as image_transport expects it."""
-    return f"{image_topic.rpartition('/')[0]}/camera_info"
+def _info_topic(camera: CameraConfig) -> str:
+    """The robot file's, else `camera_info` beside the image topic, as image_transport has it."""
+    return camera.camera_info or f"{camera.topic.rpartition('/')[0]}/camera_info"
 
 
 def _crosses(before: int, after: int, every: int) -> bool:

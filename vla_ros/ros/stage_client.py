@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -12,13 +13,14 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from vla_ros.datatypes import RobotState
 from vla_ros.robot_config import RobotConfig
-from vla_ros.ros.convert import frame_from_msg, state_from_msg
+from vla_ros.ros.camera_decoder import CameraDecoder
+from vla_ros.ros.convert import state_from_msg
 from vla_ros.ros.take import EpisodeReport, LoopStatus, Take
 
 SIM_NODE, VLA_NODE = "sim_node", "vla_node"
@@ -58,7 +60,9 @@ class StageClient(Node):
         self._hear(DiagnosticStatus, f"/{VLA_NODE}/status", self._on_status, QoSProfile(depth=10))
         self._hear(JointState, robot.state.topic, self._on_joints, _SENSOR_QOS)
         for name in self.cameras:
-            self._hear(Image, robot.cameras[name].topic, self._image_taker(name), _SENSOR_QOS)
+            decoder = CameraDecoder(replace(robot.cameras[name], rectify=False))
+            take = self._image_taker(name, decoder)
+            self._hear(decoder.kind, robot.cameras[name].topic, take, _SENSOR_QOS)
         self.reset_scene = self.create_client(Trigger, f"/{SIM_NODE}/reset")
         self.set_scene = self.create_client(SetParameters, f"/{SIM_NODE}/set_parameters")
         self.change_state = self.create_client(ChangeState, f"/{VLA_NODE}/change_state")
@@ -95,9 +99,9 @@ class StageClient(Node):
         if self.take is not None:
             self.take.on_state(self.state)
 
-    def _image_taker(self, name: str) -> Callable[[Image], None]:
-        def on_image(msg: Image) -> None:
+    def _image_taker(self, name: str, decoder: CameraDecoder) -> Callable[[Any], None]:
+        def on_image(msg: Any) -> None:
             if self.take is not None:
-                self.take.on_frame(name, frame_from_msg(msg))
+                self.take.on_frame(name, decoder.frame(msg))
 
         return on_image

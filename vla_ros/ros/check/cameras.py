@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vla_ros.policy_protocol import CameraSpec
 from vla_ros.robot_config import CameraConfig, RobotConfig
 from vla_ros.ros.check.finding import Finding, error, ok, warning
-from vla_ros.ros.check.listening import IMAGE, Heard, HeardCamera, Listener
+from vla_ros.ros.check.listening import Heard, HeardCamera, Listener, image_type
 from vla_ros.runtime.latest import MAX_AHEAD_S
 
 _PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
@@ -51,9 +52,9 @@ def _absent(
     listener: Listener, item: str, camera: CameraConfig, heard: HeardCamera
 ) -> list[Finding]:
     """Why no picture can be judged."""
-    types = listener.types_of(camera.topic)
+    types, wanted = listener.types_of(camera.topic), image_type(camera)
     if not types:
-        others = [name for name, kinds in listener.get_topic_names_and_types() if IMAGE in kinds]
+        others = [name for name, kinds in listener.get_topic_names_and_types() if wanted in kinds]
         others = [name for name in others if listener.count_publishers(name)]
         return [
             error(
@@ -63,8 +64,9 @@ def _absent(
                 "cameras.*.topic in the robot file",
             )
         ]
-    if types != [IMAGE]:
-        return [error(item, f"{camera.topic} has type {', '.join(types)}; valid: {IMAGE}")]
+    if types != [wanted]:
+        text = f"{camera.topic} has type {', '.join(types)}; valid: {wanted}, by the transport "
+        return [error(item, f"{text}{camera.transport} of the robot file")]
     if heard.arrived_s:
         return []
     sent = len(heard.reliable_stamps_s)
@@ -198,4 +200,8 @@ def _summary(heard: HeardCamera, seconds: float) -> str:
     height, width = heard.last_frame.pixels.shape[:2]
     age_ms = f"{np.median(heard.ages_s) * 1e3:.0f} ms old" if heard.ages_s else "age unknown"
     rate_hz = len(heard.arrived_s) / seconds
-    return f"{rate_hz:.1f} Hz, {age_ms}, {width} x {height} {heard.last.encoding}, none lost"
+    return f"{rate_hz:.1f} Hz, {age_ms}, {width} x {height} {_coding(heard.last)}, none lost"
+
+
+def _coding(msg: Any) -> str:
+    return str(msg.encoding if hasattr(msg, "encoding") else msg.format)

@@ -12,18 +12,25 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import String
 
 from vla_ros.datatypes import Frame
 from vla_ros.errors import ImageError
-from vla_ros.robot_config import RobotConfig
-from vla_ros.ros.convert import frame_from_msg, seconds_from_stamp
+from vla_ros.robot_config import CameraConfig, RobotConfig
+from vla_ros.ros.camera_decoder import CameraDecoder
+from vla_ros.ros.convert import seconds_from_stamp
 
-IMAGE, JOINTS = "sensor_msgs/msg/Image", "sensor_msgs/msg/JointState"
+JOINTS = "sensor_msgs/msg/JointState"
+_IMAGES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 _BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _DISCOVERY_S, _SETTLE_S = 2.0, 0.3
+
+
+def image_type(camera: CameraConfig) -> str:
+    """Type of a camera's messages, by its transport."""
+    return _IMAGES[camera.transport]
 
 
 @dataclass(kw_only=True)
@@ -90,17 +97,23 @@ class Listener(Node):
         if self.types_of(self._robot.state.topic) == [JOINTS]:
             self._hear(JointState, self._robot.state.topic, self._on_state, _BEST_EFFORT)
         for name, camera in self._robot.cameras.items():
-            if self.types_of(camera.topic) == [IMAGE]:
-                self._hear(Image, camera.topic, self._image_taker(name), _BEST_EFFORT)
-                if self._offers_reliable(camera.topic):
-                    take = self._reliable_taker(name)
-                    self._hear(Image, camera.topic, take, QoSProfile(depth=5))
+            if self.types_of(camera.topic) == [image_type(camera)]:
+                self._hear_camera(name, camera)
         if has_clock:
             self._spin(1.0, lambda: self.heard.clock_s)
         started_s = time.monotonic()
         self._spin(seconds)
         self.heard.seconds = time.monotonic() - started_s
         return self.heard
+
+    def _hear_camera(self, name: str, camera: CameraConfig) -> None:
+        decoder = CameraDecoder(camera)
+        self._hear(decoder.kind, camera.topic, self._image_taker(name, decoder), _BEST_EFFORT)
+        if self._offers_reliable(camera.topic):
+            self._hear(decoder.kind, camera.topic, self._reliable_taker(name), QoSProfile(depth=5))
+        if camera.camera_info is not None:
+            take = self._info_taker(name, decoder)
+            self._hear(CameraInfo, camera.camera_info, take, _BEST_EFFORT)
 
     def close(self) -> None:
         """Leave the graph."""
@@ -164,22 +177,31 @@ class Listener(Node):
         now_s = self.get_clock().now().nanoseconds * 1e-9
         return [now_s - seconds_from_stamp(msg.header.stamp)]
 
-    def _image_taker(self, name: str) -> Callable[[Image], None]:
+    def _image_taker(self, name: str, decoder: CameraDecoder) -> Callable[[Any], None]:
         heard = self.heard.cameras[name]
 
-        def take(msg: Image) -> None:
+        def take(msg: Any) -> None:
             heard.arrived_s.append(time.monotonic())
             heard.stamps_s.append(seconds_from_stamp(msg.header.stamp))
             heard.ages_s += self._age_s(msg)
             heard.last = msg
             try:
-                heard.last_frame = frame_from_msg(msg)
+                heard.last_frame = decoder.frame(msg)
             except ImageError as error:
                 heard.problem = str(error)
             heard.first_frame = heard.first_frame or heard.last_frame
 
         return take
 
-    def _reliable_taker(self, name: str) -> Callable[[Image], None]:
+    def _info_taker(self, name: str, decoder: CameraDecoder) -> Callable[[CameraInfo], None]:
+        def take(msg: CameraInfo) -> None:
+            try:
+                decoder.set_info(msg)
+            except ImageError as error:
+                self.heard.cameras[name].problem = str(error)
+
+        return take
+
+    def _reliable_taker(self, name: str) -> Callable[[Any], None]:
         stamps_s = self.heard.cameras[name].reliable_stamps_s
         return lambda msg: stamps_s.add(seconds_from_stamp(msg.header.stamp))
