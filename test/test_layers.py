@@ -83,7 +83,9 @@ LAYERS = {
     ),
 }
 # policy/ is read without torch (a checkpoint's spec, a robot's fit); these run the model.
-TORCH_IN_POLICY = frozenset({"vla_ros.policy.vla_policy"})
+RUNS_THE_MODEL = frozenset(
+    {"vla_ros.policy.vla_policy", "vla_ros.bench.inference", "vla_ros.bench.plain_model"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +151,7 @@ def problem(module: str, found: Import) -> str | None:
         is_fine = layer_of(found.target) in allowed
     elif package in ROS_PACKAGES or package.endswith(("_msgs", "_interfaces")):
         is_fine = layer.ros
-    elif package == "torch" and module in TORCH_IN_POLICY:
+    elif package == "torch" and module in RUNS_THE_MODEL:
         is_fine = True
     else:
         is_fine = package in layer.third_party or package in sys.stdlib_module_names

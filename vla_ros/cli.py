@@ -59,6 +59,10 @@ COMMANDS: Mapping[str, Command] = {
     "bench loop": Command(
         module="vla_ros.bench.loop", summary="time one step of the control loop and its tick"
     ),
+    "bench inference": Command(
+        module="vla_ros.bench.inference",
+        summary="time the network against the specification's model written plainly",
+    ),
 }
 
 # How to get a module that is missing, where that is not `pip install <module>`.

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vla_ros.errors import ParameterError
-from vla_ros.model.blocks import SelfAttention
+from vla_ros.model.blocks import SelfAttention, TransformerBlock
 from vla_ros.model.config import preset
 from vla_ros.model.fusion import CrossModalAttention
 from vla_ros.model.vision import to_input
@@ -37,6 +37,24 @@ def test_cross_attention_ignores_masked_pictures() -> None:
     torch.testing.assert_close(
         attention(vision, language, mask), attention(vision[:, :4], language)
     )
+
+
+def test_cross_attention_sees_the_same_in_training_and_after() -> None:
+    torch.manual_seed(0)
+    attention = CrossModalAttention(8, num_heads=2)
+    torch.nn.init.normal_(attention.key_value.bias)
+    vision, language = torch.randn(2, 6, 8), torch.randn(2, 3, 8)
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    trained = attention.train()(vision, language, mask)
+    torch.testing.assert_close(attention.eval()(vision, language, mask), trained)
+    assert trained.std() > 0.1
+
+
+def test_a_block_can_compute_its_first_tokens_alone() -> None:
+    torch.manual_seed(0)
+    block, x = TransformerBlock(8, num_heads=2), torch.randn(2, 5, 8)
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    torch.testing.assert_close(block(x, mask, 2), block(x, mask)[:, :2])
 
 
 def test_cross_attention_does_not_mix_rows() -> None:

@@ -1,18 +1,17 @@
 """Time one step of the control loop: alone, and at its rate beside a policy that computes.
 
-`python -m vla_ros bench loop [--robot FILE] [--seconds S] [--steps N] [--json FILE]`
+`python -m vla_ros bench loop [--robot FILE] [--seconds S] [--steps N] [--json FILE] [--plot FILE]`
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
 
+from vla_ros.bench.report import add_output_arguments, machine, write_report
 from vla_ros.datatypes import ActionChunk, FloatArray, Frame, Observation, RobotState
 from vla_ros.policy_protocol import CameraSpec, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--robot", type=Path, help="robot file (default: config/panda.yaml)")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long to tick at the rate")
     parser.add_argument("--steps", type=int, default=20_000, help="how many steps to time alone")
-    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    add_output_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,8 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     steps_s, steps_cpu_s = step_times_s(robot, arguments.steps)
     late_s, tick_step_s, inference_s = tick_times_s(robot, arguments.seconds)
     report = {
-        "machine": platform.machine(),
-        "python": platform.python_version(),
+        **machine(),
         "tick_hz": robot.tick_hz,
         "step_ms": _percentiles_ms(steps_s),
         "step_cpu_ms": _percentiles_ms(steps_cpu_s),
@@ -53,8 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"jitter of the {robot.tick_hz:g} Hz tick, {len(late_s)} ticks: {_line(late_s)}")
     print(f"  its step beside a policy that computes: {_line(tick_step_s)}")
     print(f"  inference of that policy: {_line(inference_s)}")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    names = [name for name, value in report.items() if isinstance(value, dict)]
+    bars = {f"{part} [ms]": {name: report[name][part] for name in names} for part in ("p50", "p99")}
+    write_report(arguments, report, bars)
     return 0
 
 

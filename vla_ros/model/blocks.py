@@ -15,20 +15,34 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, dim * 3)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None, queries: int | None = None) -> Tensor:
         """Attend.
 
         Args:
             x: Tokens, shape (B, N, D).
             mask: bool (B, N), false for padding; `None` when every token counts.
+            queries: How many of the first tokens look at the others; `None` for all.
         """
-        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, heads, D / heads)
-        # Contiguous: on a CPU the kernel and its gradient are quicker by more than the copy costs.
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).contiguous()
+        q, k, v = self._all(x) if queries is None else self._first(x, queries)
         mixed: Tensor = self.proj(
             merge_heads(F.scaled_dot_product_attention(q, k, v, key_mask(mask)))
         )
         return mixed
+
+    def _all(self, x: Tensor) -> tuple[Tensor, ...]:
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, heads, D / heads)
+        # Contiguous: on a CPU the kernel and its gradient are quicker by more than the copy costs.
+        parts: tuple[Tensor, ...] = qkv.permute(2, 0, 3, 1, 4).contiguous().unbind()
+        return parts
+
+    def _first(self, x: Tensor, queries: int) -> tuple[Tensor, ...]:
+        """Queries of the first tokens alone, keys and values of all."""
+        dim = x.shape[-1]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = F.linear(x[:, :queries], weight[:dim], bias[:dim])
+        k, v = F.linear(x, weight[dim:], bias[dim:]).chunk(2, dim=-1)
+        heads = self.num_heads
+        return split_heads(q, heads), split_heads(k, heads), split_heads(v, heads)
 
 
 class TransformerBlock(nn.Module):
@@ -41,9 +55,9 @@ class TransformerBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.ffn = feed_forward(dim)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return (B, N, D); `mask` as in `SelfAttention`."""
-        x = x + self.attn(self.norm1(x), mask)
+    def forward(self, x: Tensor, mask: Tensor | None = None, queries: int | None = None) -> Tensor:
+        """Return (B, N, D), or the first `queries` tokens of it; both as in `SelfAttention`."""
+        x = x[:, :queries] + self.attn(self.norm1(x), mask, queries)
         x = x + self.ffn(self.norm2(x))
         return x
 

@@ -45,12 +45,31 @@ class CrossModalAttention(nn.Module):
             Queries with what they saw, shape (B, L, D).
         """
         q = split_heads(self.query(self.norm1(language_feats)), self.num_heads)
-        k, v = self.key_value(vision_feats).chunk(2, dim=-1)
-        k, v = split_heads(k, self.num_heads), split_heads(v, self.num_heads)
-        seen = F.scaled_dot_product_attention(q, k, v, key_mask(vision_mask))
-        x: Tensor = language_feats + self.proj(merge_heads(seen))
+        look = self._look if self.training else self._glance
+        x: Tensor = language_feats + self.proj(merge_heads(look(q, vision_feats, vision_mask)))
         x = x + self.ffn(self.norm2(x))
         return x
+
+    def _look(self, q: Tensor, vision: Tensor, mask: Tensor | None) -> Tensor:
+        """What the queries (B, heads, L, D / heads) see, of the same shape."""
+        k, v = self.key_value(vision).chunk(2, dim=-1)
+        k, v = split_heads(k, self.num_heads), split_heads(v, self.num_heads)
+        return F.scaled_dot_product_attention(q, k, v, key_mask(mask))
+
+    def _glance(self, q: Tensor, vision: Tensor, mask: Tensor | None) -> Tensor:
+        """As `_look`, cheaper for an instruction's few queries and a picture's many tokens.
+
+        q · (W_k x + b_k) = (W_kᵀ q) · x + c, and the softmax ignores c; Σ a (W_v x + b_v) =
+        W_v Σ a x + b_v. So the queries are projected, and the tokens are not.
+        """
+        batch, heads, length, size = q.shape
+        key, value = self.key_value.weight.view(2, heads, size, -1)
+        query = (q @ key).flatten(1, 2)[:, None]  # (B, 1, heads * L, D)
+        x = vision[:, None]
+        mixed = F.scaled_dot_product_attention(query, x, x, key_mask(mask), scale=size**-0.5)
+        bias = self.key_value.bias.view(2, heads, 1, size)[1]
+        seen: Tensor = mixed.view(batch, heads, length, -1) @ value.transpose(1, 2) + bias
+        return seen
 
 
 class FusionLayer(nn.Module):
@@ -61,8 +80,20 @@ class FusionLayer(nn.Module):
         self.exchange = TransformerBlock(dim, num_heads)
         self.look = CrossModalAttention(dim, num_heads)
 
-    def forward(self, vision: Tensor, queries: Tensor, mask: Tensor) -> Tensor:
-        """Return the queries (B, L, D); `mask` (B, L) is false for padded queries."""
-        queries = self.exchange(queries, mask)
+    def forward(
+        self, vision: Tensor, queries: Tensor, mask: Tensor, wanted: int | None = None
+    ) -> Tensor:
+        """Fuse.
+
+        Args:
+            vision: Tokens of all cameras, shape (B, N, D).
+            queries: State token, CLS, words and more, shape (B, L, D).
+            mask: bool (B, L), false for padded queries.
+            wanted: How many of the first queries are read afterwards; `None` for all.
+
+        Returns:
+            The queries (B, L, D), or the first `wanted` of them.
+        """
+        queries = self.exchange(queries, mask, wanted)
         queries = self.look(vision, queries)
         return queries

@@ -13,15 +13,18 @@ from vla_ros.model.decoders import ActionDecoder, DiffusionActionDecoder
 from vla_ros.model.fusion import FusionLayer
 from vla_ros.model.language import LanguageEncoder
 from vla_ros.model.pointing import Pointer
+from vla_ros.model.tokenizer import PAD
 from vla_ros.model.vision import VisionEncoder
+
+# State token and CLS: what the condition reads of the queries.
+_READ = 2
 
 
 class Fused(NamedTuple):
     """What the decoders work from.
 
     Attributes:
-        tokens: State token, CLS and words, then a token per camera that has a pointer, shape
-            (B, 1 + L [+ C], D).
+        tokens: State token and fused CLS, shape (B, 2, D).
         condition: Fused CLS, state token, each camera's CLS and the places pointed at, side by
             side, shape (B, K).
     """
@@ -77,10 +80,13 @@ class VLAModel(nn.Module):
     def encode_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Encode instructions (B, L) once; give both results to `act` as often as needed.
 
+        Columns that are padding in every row are cut: it changes no result.
+
         Returns:
             Features (B, L, D) and the mask (B, L), true where there is a word.
         """
-        features, mask = self.language_encoder(tokens)
+        used = (tokens != PAD).any(dim=0).nonzero()
+        features, mask = self.language_encoder(tokens[:, : int(used.max()) + 1])
         return features, mask
 
     def act(self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor) -> Tensor:
@@ -101,9 +107,11 @@ class VLAModel(nn.Module):
         )
         here, there = mask.new_ones(len(mask), 1), mask.new_ones(len(mask), len(pointed))
         mask = torch.cat([here, mask, there], dim=1)
-        for layer in self.fusion:
+        *layers, last = self.fusion
+        for layer in layers:
             queries = layer(vision, queries, mask)
-        queries = self.norm(queries)
+        # The words were heard by then: computing what becomes of them would change nothing.
+        queries = self.norm(last(vision, queries, mask, _READ))
         heads = [queries[:, 1], queries[:, 0], *(tokens[:, 0] for tokens in seen)]
         places = [places.flatten(1) for _, places in pointed]
         return Fused(tokens=queries, condition=torch.cat([*heads, *places], dim=-1))

@@ -11,10 +11,11 @@ from vla_ros.bench import loop as bench_loop
 def test_it_prints_and_writes_both_percentiles(tmp_path, capsys):
     parser = argparse.ArgumentParser()
     bench_loop.add_arguments(parser)
-    path = tmp_path / "loop.json"
-    words = ["--seconds", "1", "--steps", "200", "--json", str(path)]
+    path, picture = tmp_path / "loop.json", tmp_path / "loop.png"
+    words = ["--seconds", "1", "--steps", "200", "--json", str(path), "--plot", str(picture)]
     assert bench_loop.run(parser.parse_args(words)) == 0
     report = json.loads(path.read_text())
+    assert picture.read_bytes().startswith(b"\x89PNG")
     for name in ("step_ms", "step_cpu_ms", "jitter_ms", "tick_step_ms"):
         assert 0 <= report[name]["p50"] <= report[name]["p99"]
     assert 0 < report["step_cpu_ms"]["p50"] < 2.0

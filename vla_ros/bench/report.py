@@ -1,0 +1,73 @@
+"""What every measurement does with its numbers: a file of JSON, a picture of bars."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vla_ros.errors import ParameterError
+
+Bars = Mapping[str, Mapping[str, float]]
+"""Title of a panel with its unit → label of a bar → its height."""
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--json` and `--plot`."""
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    parser.add_argument("--plot", type=Path, help="draw the numbers into this PNG")
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were taken on."""
+    return {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def write_report(arguments: argparse.Namespace, report: Mapping[str, Any], bars: Bars) -> None:
+    """Write `report` and draw `bars` where the arguments say so.
+
+    Raises:
+        ParameterError: A file cannot be written.
+    """
+    try:
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        if arguments.plot is not None:
+            _draw(arguments.plot, bars)
+    except OSError as error:
+        problem = f"--json, --plot: {error.filename} cannot be written: {error.strerror}"
+        raise ParameterError("bench", [problem]) from error
+
+
+def print_table(head: str, rows: Mapping[str, str]) -> None:
+    """A line each, the names in one column."""
+    width = max(map(len, rows))
+    print(head)
+    for name, text in rows.items():
+        print(f"  {name:<{width}}  {text}")
+
+
+def _draw(path: Path, bars: Bars) -> None:
+    # Here, not above: most runs draw nothing.
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(bars), figsize=(4 * len(bars), 3.5), squeeze=False)
+    for axis, (title, heights) in zip(axes[0], bars.items(), strict=True):
+        drawn = axis.bar(list(heights), list(heights.values()))
+        axis.bar_label(drawn, fmt="%.3g")
+        axis.set_title(title)
+        axis.tick_params(axis="x", rotation=30)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
