@@ -202,7 +202,7 @@ def test_planted_mistake_is_found_with_its_own_sentence(check, name):
 
 
 def compressed(data):
-    data["cameras"]["front"]["transport"] = "compressed"
+    data["cameras"] = CAMERAS | {"front": CAMERAS["front"] | {"transport": "compressed"}}
 
 
 def test_compressed_camera_is_in_order_on_a_compressed_topic_alone(check):
