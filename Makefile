@@ -12,8 +12,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 INSTALLED := $(VENV)/.installed
 PINNED := requirements.txt constraints.txt requirements-ros-$(ROS_DISTRO_WHEELS).txt
-PACKAGED := setup.py setup.cfg package.xml $(wildcard resource/* launch/* config/* description/* \
-	checkpoints/*/*) vla_ros/robot_schema.json
+PACKAGED := setup.py setup.cfg package.xml $(wildcard resource/* launch/* config/* config/*/* \
+	description/* description/*/* checkpoints/*/*) vla_ros/robot_schema.json
 CHECKED := vla_ros test launch setup.py
 
 DATA ?= data/tabletop

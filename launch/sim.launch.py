@@ -13,14 +13,22 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from vla_ros.ros.launch_arguments import refuse_unknown
+
 HERE = Path(__file__).parent
 
 
 def generate_launch_description() -> LaunchDescription:
     """Describe both nodes; the arguments of vla.launch.py are valid here too."""
-    vla = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(HERE / "vla.launch.py")))
+    vla = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(HERE / "vla.launch.py")),
+        # For RViz; a simulated robot has no driver that does it.
+        launch_arguments={"publish_description": "true"}.items(),
+    )
     # The include comes first: it sets the shared-memory profile for both processes.
-    return LaunchDescription([*arguments(), vla, sim_node()])
+    description = LaunchDescription([*arguments(), vla, sim_node()])
+    refuse_unknown(description, __file__)
+    return description
 
 
 def arguments() -> list[DeclareLaunchArgument]:

@@ -5,21 +5,27 @@ ros2 launch vla_ros vla.launch.py robot_file:=/path/ur5e.yaml checkpoint:=/path/
 
 from pathlib import Path
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    IncludeLaunchDescription,
+    OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
 )
 from launch.conditions import IfCondition
 from launch.events import matches_action
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
+
+from vla_ros.robot_config import load_robot
+from vla_ros.ros.launch_arguments import refuse_unknown
 
 # The package's share folder when installed, the repository in a source tree.
 SHARE = Path(__file__).parents[1]
@@ -29,9 +35,10 @@ PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 def generate_launch_description() -> LaunchDescription:
     """Describe the node, its arguments and its way to `active`."""
     node = vla_node()
-    return LaunchDescription(
+    description = LaunchDescription(
         [
             *arguments(),
+            OpaqueFunction(function=refuse_wrong_robot_file),
             # Images do not arrive through the default shared memory; a user's own profile wins.
             SetEnvironmentVariable(
                 PROFILE,
@@ -40,8 +47,11 @@ def generate_launch_description() -> LaunchDescription:
             activate_once_configured(node),
             node,
             change_state(node, Transition.TRANSITION_CONFIGURE),
+            rviz(),
         ]
     )
+    refuse_unknown(description, __file__)
+    return description
 
 
 def arguments() -> list[DeclareLaunchArgument]:
@@ -90,7 +100,33 @@ def arguments() -> list[DeclareLaunchArgument]:
             choices=["debug", "info", "warn", "error", "fatal"],
             description="Lowest level that is logged.",
         ),
+        DeclareLaunchArgument(
+            "rviz",
+            default_value="false",
+            choices=["true", "false"],
+            description="Show the arm, its cameras and the plan in RViz.",
+        ),
+        DeclareLaunchArgument(
+            "publish_description",
+            default_value="false",
+            choices=["true", "false"],
+            description="With rviz: publish /robot_description and the transforms too, where no "
+            "driver does.",
+        ),
     ]
+
+
+def refuse_wrong_robot_file(context: LaunchContext) -> None:
+    """End the launch with all problems of the robot file, before anything is started."""
+    load_robot(Path(LaunchConfiguration("robot_file").perform(context)))
+
+
+def rviz() -> IncludeLaunchDescription:
+    """RViz, when it is asked for."""
+    return IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SHARE / "launch/rviz.launch.py")),
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
 
 
 def vla_node() -> LifecycleNode:

@@ -49,9 +49,9 @@ def console_scripts(distribution) -> dict[str, str]:
 
 
 def xml_files() -> list[Path]:
-    folders = [ROOT, *(ROOT / name for name in SHARED_FOLDERS)]
-    kinds = ("*.xml", "*.xacro", "*.urdf", "*.sdf", "*.srdf")
-    return sorted({path for folder in folders for kind in kinds for path in folder.glob(kind)})
+    kinds = (".xml", ".xacro", ".urdf", ".sdf", ".srdf")
+    files = [path for name in SHARED_FOLDERS for path in (ROOT / name).rglob("*")]
+    return sorted(path for path in [*ROOT.glob("*.xml"), *files] if path.suffix in kinds)
 
 
 @pytest.mark.parametrize("path", xml_files(), ids=lambda path: path.name)

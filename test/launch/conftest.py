@@ -20,8 +20,18 @@ LAUNCH_DIR = Path(__file__).parents[2] / "launch"
 
 
 @dataclass(frozen=True)
+class LaunchContext:
+    """What the arguments were set to."""
+
+    launch_configurations: dict[str, str]
+
+
+@dataclass(frozen=True)
 class LaunchDescription:
     entities: list[Any]
+
+    def get_launch_arguments(self) -> list[DeclareLaunchArgument]:
+        return [entity for entity in self.entities if isinstance(entity, DeclareLaunchArgument)]
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,9 @@ class DeclareLaunchArgument:
 class LaunchConfiguration:
     name: str
 
+    def perform(self, context: LaunchContext) -> str:
+        return context.launch_configurations[self.name]
+
 
 @dataclass(frozen=True)
 class EnvironmentVariable:
@@ -47,6 +60,33 @@ class EnvironmentVariable:
 class SetEnvironmentVariable:
     name: str
     value: Any
+
+
+@dataclass(frozen=True)
+class Command:
+    command: list[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindExecutable:
+    name: str
+
+
+@dataclass(frozen=True)
+class FindPackageShare:
+    package: str
+
+
+@dataclass(frozen=True)
+class IfElseSubstitution:
+    condition: Any
+    if_value: str
+    else_value: str
+
+
+@dataclass(frozen=True)
+class PathJoinSubstitution:
+    substitutions: list[Any]
 
 
 @dataclass(frozen=True)
@@ -66,15 +106,27 @@ class RegisterEventHandler:
     condition: Any = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class OnProcessExit:
+    target_action: Any
+    on_exit: list[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpaqueFunction:
+    function: Callable[[LaunchContext], Any]
+
+
 @dataclass(frozen=True)
 class IncludeLaunchDescription:
     source: Any
     launch_arguments: Any = None
+    condition: Any = None
 
 
 @dataclass(frozen=True)
 class PythonLaunchDescriptionSource:
-    path: str
+    path: Any
 
 
 @dataclass(frozen=True)
@@ -89,9 +141,12 @@ class Node:
     executable: str
     name: str
     namespace: Any = None
+    arguments: list[Any] = field(default_factory=list)
     parameters: list[Any] = field(default_factory=list)
+    remappings: list[tuple[str, str]] = field(default_factory=list)
     ros_arguments: list[Any] = field(default_factory=list)
     output: str = "log"
+    condition: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,24 +173,34 @@ def matches_action(action: Any) -> tuple[str, Any]:
 
 
 MODULES: dict[str, tuple[Any, ...]] = {
-    "launch": (LaunchDescription,),
+    "launch": (LaunchContext, LaunchDescription),
     "launch.actions": (
         DeclareLaunchArgument,
         EmitEvent,
         IncludeLaunchDescription,
+        OpaqueFunction,
         RegisterEventHandler,
         SetEnvironmentVariable,
     ),
     "launch.conditions": (IfCondition,),
+    "launch.event_handlers": (OnProcessExit,),
     "launch.events": (matches_action,),
     "launch.launch_description_sources": (PythonLaunchDescriptionSource,),
-    "launch.substitutions": (EnvironmentVariable, LaunchConfiguration),
+    "launch.substitutions": (
+        Command,
+        EnvironmentVariable,
+        FindExecutable,
+        IfElseSubstitution,
+        LaunchConfiguration,
+        PathJoinSubstitution,
+    ),
     "launch_ros": (),
     "launch_ros.actions": (LifecycleNode, Node),
     "launch_ros.event_handlers": (OnStateTransition,),
     "launch_ros.events": (),
     "launch_ros.events.lifecycle": (ChangeState,),
     "launch_ros.parameter_descriptions": (ParameterValue,),
+    "launch_ros.substitutions": (FindPackageShare,),
 }
 
 
@@ -157,3 +222,15 @@ def describe(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Any]]:
         return list(module.generate_launch_description().entities)
 
     return load
+
+
+@pytest.fixture
+def context() -> Callable[..., LaunchContext]:
+    """Make what an OpaqueFunction gets: the defaults of vla.launch.py, and what is given."""
+    defaults = {
+        "robot_file": str(LAUNCH_DIR.parent / "config/panda.yaml"),
+        "namespace": "",
+        "publish_description": "false",
+        "use_sim_time": "false",
+    }
+    return lambda **given: LaunchContext({**defaults, **given})

@@ -10,8 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from vla_ros.errors import ParameterError, RobotFileError
+
 ROOT = Path(__file__).parents[2]
-FILES = ("vla.launch.py", "sim.launch.py")
+FILES = tuple(sorted(path.name for path in (ROOT / "launch").glob("*.launch.py")))
+# Files that include vla.launch.py, whose arguments are theirs too.
+WITH_VLA = ("gazebo.launch.py", "moveit_servo.launch.py", "sim.launch.py")
 CONFIGURE, ACTIVATE = 1, 3
 XML = "{http://www.eprosima.com}"
 
@@ -26,7 +30,10 @@ def only(entities, kind):
 
 
 def nodes(entities):
-    return of_kind(entities, "Node") + of_kind(entities, "LifecycleNode")
+    """All nodes, those that wait for another one too."""
+    waiting = [handler.event_handler for handler in of_kind(entities, "RegisterEventHandler")]
+    later = [entity for handler in waiting for entity in getattr(handler, "on_exit", [])]
+    return [*of_kind([*entities, *later], "Node"), *of_kind(entities, "LifecycleNode")]
 
 
 def console_scripts() -> dict[str, str]:
@@ -64,10 +71,13 @@ def test_namespace_does_not_promise_to_move_absolute_topics(describe):
 def test_every_configuration_that_is_used_is_declared(describe, file):
     declared = {
         argument.name
-        for name in ("vla.launch.py", file)
+        for name in ([file, "vla.launch.py"] if file in WITH_VLA else [file])
         for argument in of_kind(describe(name), "DeclareLaunchArgument")
     }
-    used = set(re.findall(r"LaunchConfiguration\(name='(\w+)'\)", repr(describe(file))))
+    # Also where a function uses it only when it runs.
+    text = (ROOT / "launch" / file).read_text()
+    used = set(re.findall(r"LaunchConfiguration\(\"(\w+)\"\)", text))
+    used |= set(re.findall(r"LaunchConfiguration\(name='(\w+)'\)", repr(describe(file))))
     assert used
     assert used <= declared
 
@@ -76,7 +86,8 @@ def test_every_configuration_that_is_used_is_declared(describe, file):
 def test_every_executable_is_installed_by_setup_py(describe, file):
     scripts = console_scripts()
     for node in nodes(describe(file)):
-        assert node.package == "vla_ros"
+        if node.package != "vla_ros":
+            continue
         module, function = scripts[node.executable].split(":")
         text = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
         assert f"def {function}(" in text
@@ -107,7 +118,8 @@ def test_files_that_are_named_exist(describe, file):
     entities = describe(file)
     named = [argument.default_value for argument in of_kind(entities, "DeclareLaunchArgument")]
     named += [action.value.default_value for action in of_kind(entities, "SetEnvironmentVariable")]
-    named += [action.source.path for action in of_kind(entities, "IncludeLaunchDescription")]
+    # What is included and what nodes are given, wherever it stands: all below our folder.
+    named += re.findall(rf"({re.escape(str(ROOT))}/[\w./]+)", repr(entities))
     # The checkpoint is made by training; a source tree may lack it.
     paths = [path for path in named if path.startswith("/") and "checkpoints/" not in path]
     assert paths
@@ -143,15 +155,18 @@ def test_shared_memory_profile_is_set_before_any_process_and_a_users_own_wins(de
     assert entities.index(action) < entities.index(only(entities, "LifecycleNode"))
 
 
-def test_sim_launch_includes_the_profile_before_it_starts_the_robot(describe):
-    entities = describe("sim.launch.py")
+@pytest.mark.parametrize("file", ["sim.launch.py", "moveit_servo.launch.py"])
+def test_profile_is_set_before_the_simulated_robot_is_started(describe, file):
+    entities = describe(file)
     include = only(entities, "IncludeLaunchDescription")
     assert Path(include.source.path).name == "vla.launch.py"
-    assert entities.index(include) < entities.index(only(entities, "Node"))
+    assert all(entities.index(include) < entities.index(node) for node in nodes(entities))
 
 
-def test_simulated_robot_publishes_the_clock_exactly_when_others_follow_it(describe):
-    (parameters,) = only(describe("sim.launch.py"), "Node").parameters
+@pytest.mark.parametrize("file", ["sim.launch.py", "moveit_servo.launch.py"])
+def test_simulated_robot_publishes_the_clock_exactly_when_others_follow_it(describe, file):
+    (robot,) = [node for node in nodes(describe(file)) if node.executable == "sim_node"]
+    (parameters,) = robot.parameters
     assert parameters["publish_clock"].value.name == "use_sim_time"
 
 
@@ -168,6 +183,33 @@ def test_profile_is_large_enough_and_keeps_the_network():
 
 
 @pytest.mark.parametrize("file", FILES)
+def test_arguments_that_no_file_has_are_refused(describe, file, monkeypatch):
+    command = ["ros2", "launch", "vla_ros", file]
+    monkeypatch.setattr("sys.argv", [*command, "robto_file:=my.yaml", "autostart"])
+    with pytest.raises(
+        ParameterError, match=f"{file}: 1 problem.*\n.*robto_file: is unknown; valid"
+    ):
+        describe(file)
+    monkeypatch.setattr("sys.argv", [*command, "robot_file:=my.yaml"])
+    if file in ("vla.launch.py", "rviz.launch.py"):  # others have it through their include
+        describe(file)
+    # Another launch file that includes ours has arguments of its own.
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", "lab", "cell.launch.py", "cell:=3"])
+    describe(file)
+
+
+def test_wrong_robot_file_is_refused_before_anything_is_started(describe, context, tmp_path):
+    entities = describe("vla.launch.py")
+    refuse = only(entities, "OpaqueFunction")
+    assert entities.index(refuse) < entities.index(only(entities, "LifecycleNode"))
+    assert refuse.function(context()) is None
+    path = tmp_path / "wrong.yaml"
+    path.write_text("robot: r")
+    with pytest.raises(RobotFileError, match="tick_hz"):
+        refuse.function(context(robot_file=str(path)))
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_real_launch_accepts_the_file(file):
     pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 install")
     from launch import LaunchContext
@@ -176,4 +218,6 @@ def test_real_launch_accepts_the_file(file):
     source = PythonLaunchDescriptionSource(str(ROOT / "launch" / file))
     description = source.get_launch_description(LaunchContext())
     names = {argument.name for argument in description.get_launch_arguments()}
-    assert {"robot_file", "checkpoint", "device", "use_sim_time", "autostart"} <= names
+    assert {"robot_file", "use_sim_time"} <= names
+    if file != "rviz.launch.py":
+        assert {"checkpoint", "device", "autostart", "rviz"} <= names
