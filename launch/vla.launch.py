@@ -68,6 +68,12 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Folder of the trained policy.",
         ),
         DeclareLaunchArgument(
+            "mode",
+            default_value="drive",
+            choices=["drive", "shadow"],
+            description="shadow plans beside somebody who moves the arm and commands nothing.",
+        ),
+        DeclareLaunchArgument(
             "device",
             default_value="auto",
             description="Where the policy computes: auto, cpu or cuda.",
@@ -134,6 +140,7 @@ def vla_node() -> LifecycleNode:
     types = {
         "robot_file": str,
         "checkpoint": str,
+        "mode": str,
         "device": str,
         "threads": int,
         "use_sim_time": bool,

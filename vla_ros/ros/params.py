@@ -44,6 +44,11 @@ class ParameterSpec:
 VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     "robot_file": ParameterSpec(default="", description="Path of the robot file (YAML)."),
     "checkpoint": ParameterSpec(default="", description="Folder of the trained policy."),
+    "mode": ParameterSpec(
+        default="drive",
+        description="drive: command the arm; shadow: plan beside somebody who moves it, command "
+        "nothing.",
+    ),
     "device": ParameterSpec(
         default="auto", description="Where the policy computes: auto, cpu or cuda."
     ),
@@ -69,6 +74,8 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
 }
 
 _POLICIES = ("in_process",)
+SHADOW = "shadow"
+_MODES = ("drive", SHADOW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,7 @@ class VlaNodeParameters:
 
     robot_file: str
     checkpoint: str
+    mode: str
     device: str
     policy: str
     threads: int
@@ -87,6 +95,11 @@ class VlaNodeParameters:
     def checkpoint_dir(self) -> Path:
         """Folder of the trained policy."""
         return Path(self.checkpoint)
+
+    @property
+    def is_shadow(self) -> bool:
+        """Nothing is commanded."""
+        return self.mode == SHADOW
 
     @property
     def thread_count(self) -> int | None:
@@ -129,6 +142,8 @@ def check_parameters(parameters: VlaNodeParameters) -> None:
         if not getattr(parameters, name):
             what = VLA_NODE_PARAMETERS[name].description
             problems.append(f"{name}: is not set; give it with -p {name}:=… ({what})")
+    if parameters.mode not in _MODES:
+        problems.append(f"mode: {parameters.mode!r} is unknown; valid: {', '.join(_MODES)}")
     if parameters.policy not in _POLICIES:
         valid = ", ".join(_POLICIES)
         problems.append(f"policy: {parameters.policy!r} is unknown; valid: {valid}")

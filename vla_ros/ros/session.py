@@ -20,13 +20,17 @@ from vla_ros.policy.checkpoint import read_spec, read_weights
 from vla_ros.policy.meaning import joint_spec, with_joint_actions
 from vla_ros.policy_protocol import Policy, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
+from vla_ros.ros.edge import Throttle, guarded
 from vla_ros.ros.inputs import Inputs
 from vla_ros.ros.params import VlaNodeParameters
+from vla_ros.ros.plan_view import PlanView
 from vla_ros.ros.policy_loading import LoadingWorker, load_in_process
 from vla_ros.ros.qos_watch import QosWatch
+from vla_ros.ros.shadow_sink import ShadowSink
 from vla_ros.ros.sinks import CommandSink
 from vla_ros.ros.ticker import TickTime
 from vla_ros.runtime import ControlLoop, ThreadWorker, Tick, Worker
+from vla_ros.runtime.divergence import Divergence
 
 _REST_WITHIN_S = 0.8
 
@@ -83,6 +87,9 @@ class Session:
         self._worst_step_s = 0.0
         self._is_starting = False
         self._logger = node.get_logger()
+        self.divergence = Divergence(self.robot)
+        self._divergence_throttle = Throttle()
+        self._show = guarded(self._logger, self._show_plan)
         self.qos = QosWatch(self._logger)
         with ExitStack() as stack:
             self.worker = LoadingWorker(
@@ -92,8 +99,14 @@ class Session:
             )
             stack.callback(self.worker.close)
             self.loop = ControlLoop(robot=self.robot, spec=spec, worker=self.worker)
-            self.sink = CommandSink(node, self.robot, self.qos, self.loop)
+            self.sink: CommandSink | ShadowSink = (
+                ShadowSink()
+                if parameters.is_shadow
+                else CommandSink(node, self.robot, self.qos, self.loop)
+            )
             stack.callback(self.sink.close)
+            self._plan_view = PlanView(node, self.robot)
+            stack.callback(self._plan_view.close)
             cameras = [camera.name for camera in spec.cameras]
             self.inputs = Inputs(node, self.robot, cameras, self.loop, self.qos)
             stack.callback(self.inputs.close)
@@ -107,6 +120,7 @@ class Session:
         """Start anew as soon as the policy is loaded; nothing of an earlier activation is used."""
         self.last = None
         self.sink.forget()
+        self.divergence.clear()
         self.inputs.start_listening()
         self.loop.activate(now_s)
         # A loop that runs before its policy is there would take it for a hanging one.
@@ -135,9 +149,13 @@ class Session:
             self._logger.error(f"a tick failed:\n{traceback.format_exc()}")
             reason = f"internal error: {type(error).__name__}: {error}"
             tick = self.loop.fail(reason, when.now_s)
+        if self.parameters.is_shadow:
+            self.loop.let_go()
+            tick = replace(tick, command=None)
         if tick.command is not None:
             self.sink.publish(tick.command)
         self.last = tick
+        self._show(when.now_s)
         self._worst_step_s = max(self._worst_step_s, time.perf_counter() - started_s)
         return tick
 
@@ -175,6 +193,19 @@ class Session:
         """Longest step since the last call."""
         worst_s, self._worst_step_s = self._worst_step_s, 0.0
         return worst_s
+
+    def _show_plan(self, now_s: float) -> None:
+        """Publish the plan, and say how far the motion was from an earlier one."""
+        chunk = self.loop.chunk
+        self._plan_view.show(chunk, now_s)
+        if self.divergence.watch(chunk, self.loop.measured) and self.parameters.is_shadow:
+            apart = self.divergence.last
+            text = self._divergence_throttle.admit(
+                f"plan and motion are {apart.joint_rad:.3f} rad and {apart.tip_m * 1e3:.0f} mm of "
+                f"the tip apart after {apart.after_s:.2f} s"
+            )
+            if text:
+                self._logger.info(text)
 
     def _advance(self, when: TickTime) -> Tick:
         self._start_when_ready(when.now_s)

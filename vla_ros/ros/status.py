@@ -31,11 +31,16 @@ def tick_status(name: str, session: Session, tick: Tick, when: TickTime) -> Diag
         "status": tick.status.value,
         "stamp_s": f"{when.now_s:.6f}",
         "epoch": str(tick.epoch),
+        "mode": session.parameters.mode,
         "policy": policy_word(session),
         "chunk_age_ms": "" if chunk_s is None else _ms(when.now_s - chunk_s),
         "image_to_command_ms": "" if image_s is None else _ms(image_s),
         "inference_ms": "" if inference_s is None else _ms(inference_s),
     }
+    apart = session.divergence.last
+    if apart is not None:
+        values["plan_divergence_rad"] = f"{apart.joint_rad:.4f}"
+        values["plan_divergence_mm"] = f"{apart.tip_m * 1e3:.1f}"
     ages = {f"{name}_age_ms": _ms(age_s) for name, age_s in tick.ages_s.items()}
     counters = {f.name: str(getattr(tick.counters, f.name)) for f in fields(tick.counters)}
     return _message(

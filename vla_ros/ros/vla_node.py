@@ -6,6 +6,7 @@ them, under the node's name:
 - topic `~/status` (diagnostic_msgs/DiagnosticStatus): every tick while active; `message` is the
   reason, the values are the status by name, epoch, ages, times and counters.
 - topic `/diagnostics` (diagnostic_msgs/DiagnosticArray): once a second, in every state.
+- topics `~/plan/markers` and `~/plan/joint_states`: the running plan, for those who listen.
 - services `~/stop` (hold until reset) and `~/reset` (clear a fault or stop): std_srvs/Trigger.
 
 Every callback is small and caught at its edge, because rclpy ends the executor on an exception and
@@ -132,7 +133,8 @@ class VlaNode(LifecycleNode):
         check_parameters(parameters)
         self._session = Session(self, parameters, self._source)
         robot = self._session.robot
-        self.get_logger().info(f"configured for {robot.robot} at {robot.tick_hz:g} Hz")
+        mode = ", shadow mode: nothing is commanded" if parameters.is_shadow else ""
+        self.get_logger().info(f"configured for {robot.robot} at {robot.tick_hz:g} Hz{mode}")
 
     def _activate(self, state: LifecycleState) -> None:
         session = self._configured()

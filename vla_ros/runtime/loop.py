@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from vla_ros.datatypes import Command, Frame, Observation, RobotState, Status
+from vla_ros.datatypes import ActionChunk, Command, Frame, Observation, RobotState, Status
 from vla_ros.errors import ActionError, CheckpointError, InstructionError
 from vla_ros.policy_protocol import PolicySpec
 from vla_ros.robot_config import RobotConfig
@@ -113,6 +113,15 @@ class ControlLoop:
     def remaining_stop(self, now_s: float) -> list[Command]:
         """The commands until rest, one a tick from `now_s` on; none when the arm is at rest."""
         return self._motion.remaining_stop(now_s)
+
+    @property
+    def chunk(self) -> ActionChunk | None:
+        """The plan that is being played, inside the limits; `None` when there is none."""
+        return self._scheduler.chunk
+
+    def let_go(self) -> None:
+        """Start from the measured state at the next tick: this one's command was not sent."""
+        self._motion.forget()
 
     @property
     def measured(self) -> RobotState | None:
