@@ -63,7 +63,8 @@ LAYERS = {
     "ground": Layer(third_party=names("numpy yaml jsonschema cv2 xacro")),
     "model": Layer(layers=names("ground"), third_party=names("numpy torch")),
     "policy": Layer(
-        layers=names("ground model"), third_party=names("numpy safetensors msgpack websockets")
+        layers=names("ground model"),
+        third_party=names("numpy safetensors msgpack websockets onnxruntime"),
     ),
     "runtime": Layer(layers=names("ground"), third_party=names("numpy ruckig")),
     "sim": Layer(layers=names("ground"), third_party=names("numpy mujoco mink gymnasium")),
@@ -84,7 +85,13 @@ LAYERS = {
 }
 # policy/ is read without torch (a checkpoint's spec, a robot's fit); these run the model.
 RUNS_THE_MODEL = frozenset(
-    {"vla_ros.policy.vla_policy", "vla_ros.bench.inference", "vla_ros.bench.plain_model"}
+    {
+        "vla_ros.policy.vla_policy",
+        "vla_ros.policy.fast_path",
+        "vla_ros.policy.int8",
+        "vla_ros.bench.inference",
+        "vla_ros.bench.plain_model",
+    }
 )
 
 

@@ -13,6 +13,8 @@ from vla_ros.kinematics import KinematicChain
 
 DEVICES = ("auto", "cpu", "cuda")
 """Where a policy may compute; `auto` takes CUDA where there is one."""
+PRECISIONS = ("exact", "int8")
+"""How a policy computes: `exact` in the checkpoint's own numbers, `int8` on a CPU in less time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,11 +45,12 @@ def test_the_plain_model_computes_what_ours_does(fusion_layers):
 def test_it_prints_and_writes_the_ratios(tmp_path, capsys):
     files = {"--json": tmp_path / "inference.json", "--plot": tmp_path / "inference.png"}
     words = [str(word) for pair in files.items() for word in pair]
-    assert inference.run(arguments("--preset", "tiny", "--rounds", "2", *words)) == 0
+    assert inference.run(arguments("--preset", "tiny", "--rounds", "1", *words)) == 0
     report = json.loads(files["--json"].read_text())
-    # Nothing of the plain model's text and padding is left to compute.
-    assert 0 < report["ratios"]["exact"] < 1
+    assert set(report["ratios"]) == {"plain", "exact", "int8"}
     assert report["ratios"]["plain"] == 1
+    assert min(report["ratios"].values()) > 0
+    assert report["int8_cosine"] > 0.99
     assert 0 < report["gemm_share"] < 1
     assert report["small_hz"] > 0
     assert 0 < report["largest_difference"] < 1e-4
@@ -58,8 +59,9 @@ def test_it_prints_and_writes_the_ratios(tmp_path, capsys):
 
 
 def test_outputs_that_differ_are_noticed():
-    ways = {"plain": lambda: torch.zeros(3), "exact": lambda: torch.tensor([0.0, -0.5, 0.1])}
-    assert inference.largest_difference(ways) == 0.5
+    plain = torch.tensor([0.0, 1.0, 0.0])
+    ways = {"plain": lambda: plain, "exact": lambda: plain - 0.5, "int8": lambda: plain.roll(1)}
+    assert inference.compare(ways) == {"largest_difference": 0.5, "int8_cosine": 0.0}
 
 
 def test_rounds_that_make_no_sense_are_refused():

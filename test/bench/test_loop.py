@@ -12,7 +12,7 @@ def test_it_prints_and_writes_both_percentiles(tmp_path, capsys):
     parser = argparse.ArgumentParser()
     bench_loop.add_arguments(parser)
     path, picture = tmp_path / "loop.json", tmp_path / "loop.png"
-    words = ["--seconds", "1", "--steps", "200", "--json", str(path), "--plot", str(picture)]
+    words = ["--seconds", "3", "--steps", "200", "--json", str(path), "--plot", str(picture)]
     assert bench_loop.run(parser.parse_args(words)) == 0
     report = json.loads(path.read_text())
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -24,5 +24,5 @@ def test_it_prints_and_writes_both_percentiles(tmp_path, capsys):
     assert report["inference_ms"]["p50"] > 1.0
     printed = capsys.readouterr().out
     assert "ControlLoop.step of panda, 200 steps: p50" in printed
-    assert "jitter of the 100 Hz tick, 100 ticks: p50" in printed
+    assert "jitter of the 100 Hz tick, 300 ticks: p50" in printed
     assert "its step beside a policy that computes: p50" in printed

@@ -30,7 +30,7 @@ class VisionEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, N + 1, D), CLS first, for images (B, 3, H, W) as `to_input` makes them."""
         x = self.patch_embed(x).flatten(2).transpose(1, 2)  # (B, N, D)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)

@@ -105,7 +105,8 @@ class VLAModel(nn.Module):
         queries = torch.cat(
             [robot[:, None], text_features, *(token[:, None] for token, _ in pointed)], dim=1
         )
-        here, there = mask.new_ones(len(mask), 1), mask.new_ones(len(mask), len(pointed))
+        rows = mask.shape[0]  # len() would be a constant in an export
+        here, there = mask.new_ones(rows, 1), mask.new_ones(rows, len(pointed))
         mask = torch.cat([here, mask, there], dim=1)
         *layers, last = self.fusion
         for layer in layers:

@@ -18,7 +18,7 @@ from pathlib import Path
 from vla_ros.errors import ParameterError, PolicyServerError
 from vla_ros.policy.server import ServerSettings, run_server
 from vla_ros.policy.server_process import ANNOUNCEMENT, API_KEY_VARIABLE
-from vla_ros.policy_protocol import DEVICES
+from vla_ros.policy_protocol import DEVICES, PRECISIONS
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for other machines too")
     add("--port", type=int, default=8000, help="port to listen at; 0 takes a free one")
     add("--device", default="auto", choices=DEVICES, help="where the policy computes")
+    add("--precision", default="exact", choices=PRECISIONS, help="int8 needs onnx, onnxruntime")
     add("--threads", type=int, default=0, help="CPU threads; 0 leaves the choice to torch")
     add("--max-batch", type=int, default=16, help="observations that are planned in one pass")
     add("--max-clients", type=int, default=32, help="robots that may be connected")
@@ -49,7 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_ros.policy.vla_policy import VLAPolicy
 
     policy = VLAPolicy.load(
-        arguments.checkpoint, device=arguments.device, threads=arguments.threads or None
+        arguments.checkpoint,
+        device=arguments.device,
+        threads=arguments.threads or None,
+        precision=arguments.precision,
     )
 
     async def serve() -> None:

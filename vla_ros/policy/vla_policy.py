@@ -21,6 +21,7 @@ from vla_ros.model.tokenizer import CLS, UNK
 from vla_ros.model.vision import to_input
 from vla_ros.model.vla import VLAModel
 from vla_ros.policy.checkpoint import Checkpoint, Weights, read_checkpoint, read_weights
+from vla_ros.policy.fast_path import CheckedFuse, choose_fuse
 from vla_ros.policy.features import state_features
 from vla_ros.policy_protocol import DEVICES
 from vla_ros.robot_config import GRIPPER
@@ -34,17 +35,28 @@ class VLAPolicy:
     Deterministic: the same observation gives the same chunk.
     """
 
-    def __init__(self, checkpoint: Checkpoint, model: VLAModel, device: torch.device) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        model: VLAModel,
+        device: torch.device,
+        precision: str = "exact",
+    ) -> None:
         self.spec = checkpoint.spec
         self.checkpoint = checkpoint
         self._model = model.to(device).eval().requires_grad_(False)
+        self._fuse = choose_fuse(self._model, device, precision)
         self._device = device
         self._texts: dict[str, tuple[Tensor, Tensor]] = {}
         self._warm_up()
 
     @staticmethod
     def load(
-        checkpoint_dir: Path | str, *, device: str = "auto", threads: int | None = None
+        checkpoint_dir: Path | str,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str = "exact",
     ) -> VLAPolicy:
         """Read a checkpoint and compute once, so that the first chunk is as quick as the others.
 
@@ -52,10 +64,11 @@ class VLAPolicy:
             checkpoint_dir: Folder with `config.json` and `model.safetensors`.
             device: `auto` takes CUDA where there is one, else `cpu` or `cuda`.
             threads: CPU threads of torch in this process; `None` leaves them as they are.
+            precision: `exact`, or `int8` on a CPU, which needs onnx and onnxruntime.
 
         Raises:
             CheckpointError: It is missing, corrupt or contradicts itself.
-            ParameterError: The device is unknown or not there.
+            ParameterError: The device or the precision is unknown or not there.
         """
         chosen = choose_device(device)
         if threads is not None:
@@ -65,7 +78,7 @@ class VLAPolicy:
         _check_shapes(checkpoint.model, weights, Path(checkpoint_dir))
         model = VLAModel(checkpoint.model)
         model.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in weights.items()})
-        return VLAPolicy(checkpoint, model, chosen)
+        return VLAPolicy(checkpoint, model, chosen, precision)
 
     def reset(self) -> None:
         """Nothing to forget: a chunk depends on one observation only."""
@@ -81,11 +94,12 @@ class VLAPolicy:
         """
         begin = time.perf_counter()
         state = self._state(observation.state)
-        chunk = self._model.act(
+        condition = self._fuse(
             self._images(observation.frames),
             *self._encode_text(observation.instruction),
             self._features(state),
         )
+        chunk = self._model.action_decoder(condition)
         actions = self.checkpoint.normalizer.denormalize_chunk(chunk[0].cpu().numpy(), state)
         return ActionChunk(
             actions=actions,
@@ -104,11 +118,11 @@ class VLAPolicy:
         """
         begin = time.perf_counter()
         states = np.stack([self._state(observation.state) for observation in observations])
-        condition = self._model.fuse(
+        condition = self._fuse(
             torch.cat([self._images(observation.frames) for observation in observations]),
             *self._encode_texts([observation.instruction for observation in observations]),
             torch.cat([self._features(state) for state in states]),
-        ).condition
+        )
         # Row by row, for little time: the diffusion head starts every batch from the same noise,
         # and its second row from other noise than its first.
         rows = [self._model.action_decoder(row[None]) for row in condition]
@@ -180,7 +194,11 @@ class VLAPolicy:
         pixels = np.zeros((1, len(config.cameras), config.image_px, config.image_px, 3), np.uint8)
         text = self._model.encode_text(self._tensor(np.array([[CLS, UNK]])))
         state = np.zeros((1, config.state_features), np.float32)
-        self._model.act(to_input(self._tensor(pixels)), *text, self._tensor(state))
+        inputs = (to_input(self._tensor(pixels)), *text, self._tensor(state))
+        # Not the checked way itself: what counts as its first observation is a real one.
+        warm_up = self._fuse.warm_up if isinstance(self._fuse, CheckedFuse) else self._fuse
+        warm_up(*inputs)
+        self._model.act(*inputs)
 
 
 def choose_device(name: str) -> torch.device:
