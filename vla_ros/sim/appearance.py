@@ -17,6 +17,7 @@ BLOCK_RGB = {
     "purple": (0.50, 0.12, 0.65),
     "orange": (0.95, 0.45, 0.05),
 }
+COLORED = ("mark_left", "mark_right", "mark_front", "drawer_face", "cabinet_top", "tray0")
 COLOR_JITTER = 0.06
 CAMERA_JITTER_M = 0.015
 TARGET_JITTER_M = 0.012
@@ -38,6 +39,11 @@ def apply_appearance(
     model.cam_pos[wrist] = rest.cam_pos[wrist] + _uniform(rng, WRIST_JITTER_M)
 
 
+def set_color(model: mujoco.MjModel, geom: str, rgb: FloatArray) -> None:
+    """Paint a geom; what lies outside [0, 1] is cut off."""
+    model.geom_rgba[model.geom(geom).id, :3] = np.clip(rgb, 0, 1)
+
+
 def _uniform(rng: np.random.Generator, bound: float) -> FloatArray:
     return rng.uniform(-bound, bound, 3)
 
@@ -46,17 +52,15 @@ def _draw_colors(
     model: mujoco.MjModel, rng: np.random.Generator, layout: Layout, rest: mujoco.MjModel
 ) -> None:
     for index, color in enumerate(layout.colors):
-        rgb = np.array(BLOCK_RGB[color]) + _uniform(rng, COLOR_JITTER)
-        model.geom_rgba[model.geom(f"block{index}").id, :3] = np.clip(rgb, 0, 1)
-    for name in ("mark_left", "mark_right", "mark_front", "drawer_face", "cabinet_top", "tray0"):
-        geom = model.geom(name).id
-        rgb = rest.geom_rgba[geom, :3] + _uniform(rng, COLOR_JITTER)
-        model.geom_rgba[geom, :3] = np.clip(rgb, 0, 1)
+        set_color(model, f"block{index}", np.array(BLOCK_RGB[color]) + _uniform(rng, COLOR_JITTER))
+    for name in COLORED:
+        rgb = rest.geom_rgba[rest.geom(name).id, :3] + _uniform(rng, COLOR_JITTER)
+        set_color(model, name, rgb)
     # The table and the floor carry no meaning: any greyish or woody tone.
     for name in ("table", "floor"):
         grey = rng.uniform(0.35, 0.8)
         tint = np.array([0.06, 0.0, -0.08]) * rng.uniform(-0.5, 1.5)
-        model.geom_rgba[model.geom(name).id, :3] = np.clip(grey + tint, 0, 1)
+        set_color(model, name, grey + tint)
 
 
 def _draw_light(model: mujoco.MjModel, rng: np.random.Generator) -> None:

@@ -11,7 +11,15 @@ import numpy as np
 
 from vla_ros.datatypes import FloatArray
 from vla_ros.errors import SceneError
-from vla_ros.sim.tasks import COLORS, TASKS, Request, draw_request, is_allowed
+from vla_ros.sim.tasks import (
+    COLORS,
+    DIRECTIONS,
+    PLACES,
+    TASKS,
+    Request,
+    draw_request,
+    is_allowed,
+)
 
 BLOCKS = 3
 DRAWER_TRAVEL_M = 0.12
@@ -20,6 +28,7 @@ _MARK_CENTERS_M = {"left": (0.40, 0.26), "right": (0.40, -0.26), "front": (0.63,
 _BLOCK_LOW_M, _BLOCK_HIGH_M = np.array([0.35, -0.15]), np.array([0.52, 0.15])
 _BLOCK_DISTANCE_M = 0.11
 _CORRIDOR_M = 0.085
+_GOAL_ROOM_M, _DRAWER_ROOM_M = 0.12, 0.16
 _BEHIND_M = 0.09
 _PUSH_CONE_RAD = np.deg2rad(42)
 _PUSH_AXIS_RAD = {"left": np.pi / 2, "right": -np.pi / 2, "front": 0.0}
@@ -68,6 +77,67 @@ def draw_layout(rng: np.random.Generator, task: str, combinations: str) -> Layou
     raise SceneError(f"no scene for {task} with {combinations} combinations in {_TRIES} tries")
 
 
+def is_free(xy_m: FloatArray, others_m: FloatArray) -> bool:
+    """Whether a block may stand at `xy_m`: where blocks are drawn, clear of `others_m` (N, 2)."""
+    is_inside = bool(np.all((xy_m >= _BLOCK_LOW_M) & (xy_m <= _BLOCK_HIGH_M)))
+    return is_inside and float(np.linalg.norm(others_m - xy_m, axis=1).min()) >= _CORRIDOR_M
+
+
+def near_anything(layout: Layout, xy_m: FloatArray) -> bool:
+    """Whether a small object at `xy_m` would be near a block, a goal, the drawer or a push."""
+    goals = np.stack([*layout.mark_xy_m.values(), layout.tray_xy_m])
+    drawer = layout.cabinet_xy_m - np.array([_DRAWER_ROOM_M, 0.0])
+    if np.linalg.norm(layout.block_xy_m - xy_m, axis=1).min() < _BLOCK_DISTANCE_M:
+        return True
+    if np.linalg.norm(goals - xy_m, axis=1).min() < _GOAL_ROOM_M:
+        return True
+    if np.abs(xy_m - drawer).max() < _DRAWER_ROOM_M:
+        return True
+    request = layout.request
+    if request.task != "push_object":
+        return False
+    block = layout.block_xy_m[layout.colors.index(request.color)]
+    return _corridor_gap_m(block, layout.mark_xy_m[request.direction], xy_m[None]) < _CORRIDOR_M
+
+
+def draw_other_request(rng: np.random.Generator, layout: Layout, combinations: str) -> Request:
+    """Draw what else could be asked for in a scene: something with another object.
+
+    Args:
+        rng: Source of randomness.
+        layout: The scene, with what it was drawn for.
+        combinations: `seen`, `heldout` or `all` pairs of verb and colour.
+    """
+    requests = _other_requests(layout, combinations)
+    task = str(rng.choice(sorted({request.task for request in requests})))
+    requests = [request for request in requests if request.task == task]
+    return requests[rng.integers(len(requests))]
+
+
+def _other_requests(layout: Layout, combinations: str) -> list[Request]:
+    """All that the scene allows to ask for; the drawer's task follows from how it stands."""
+    first = layout.request.color
+    requests = []
+    if first:
+        is_open = layout.drawer_m > DRAWER_TRAVEL_M / 2
+        requests.append(Request(task="close_drawer" if is_open else "open_drawer"))
+    for index, color in enumerate(layout.colors):
+        if color == first:
+            continue
+        allowed = {task for task in TASKS[:3] if is_allowed(task, color, combinations)}
+        if "pick_object" in allowed:
+            requests.append(Request(task="pick_object", color=color))
+        if "place_object" in allowed:
+            requests += [Request(task="place_object", color=color, place=p) for p in PLACES]
+        if "push_object" in allowed:
+            requests += [
+                Request(task="push_object", color=color, direction=direction)
+                for direction in DIRECTIONS
+                if _can_push(layout.block_xy_m, index, layout.mark_xy_m[direction], direction)
+            ]
+    return requests
+
+
 def _draw(rng: np.random.Generator, task: str, combinations: str) -> Layout | None:
     colors = tuple(str(c) for c in rng.choice(COLORS, BLOCKS, replace=False))
     if task in TASKS[:3] and not any(is_allowed(task, c, combinations) for c in colors):
@@ -114,11 +184,17 @@ def _can_push(blocks: FloatArray, index: int, mark: FloatArray, direction: str) 
     turn = np.arctan2(way[1], way[0]) - _PUSH_AXIS_RAD[direction]
     if abs((turn + np.pi) % (2 * np.pi) - np.pi) > _PUSH_CONE_RAD:
         return False
-    length = float(np.linalg.norm(way))
-    if length < 0.08:
+    if float(np.linalg.norm(way)) < 0.08:
         return False
+    others = np.delete(blocks, index, axis=0)
+    return _corridor_gap_m(start, mark, others) > _CORRIDOR_M
+
+
+def _corridor_gap_m(start: FloatArray, mark: FloatArray, others: FloatArray) -> float:
+    """Distance of the nearest of `others` (N, 2) from the way that begins behind `start`."""
+    way = mark - start
+    length = float(np.linalg.norm(way))
     unit = way / length
-    others = np.delete(blocks, index, axis=0) - (start - _BEHIND_M * unit)
+    others = others - (start - _BEHIND_M * unit)
     along = np.clip(others @ unit, 0, length + _BEHIND_M)
-    gaps = np.linalg.norm(others - along[:, None] * unit, axis=1)
-    return bool(gaps.min() > _CORRIDOR_M)
+    return float(np.linalg.norm(others - along[:, None] * unit, axis=1).min())

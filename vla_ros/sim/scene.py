@@ -18,6 +18,7 @@ FRONT_CAMERA_M = np.array([1.02, 0.0, 0.74])
 FRONT_TARGET_M = np.array([0.51, 0.0, 0.0])
 TRAY_HALF_M = 0.075
 MARK_RADIUS_M = 0.045
+DISTRACTOR_RADIUS_M, DISTRACTOR_HALF_M = 0.024, 0.03
 
 _HIDDEN_GROUP = 3
 _ARM_GAIN = (4500.0, 4500.0, 3500.0, 3500.0, 2000.0, 2000.0, 2000.0)
@@ -29,8 +30,13 @@ _SLIDE_FRICTION = (0.4, 0.005, 0.0001)
 _TOUCHING_BODIES = ("panda_hand", "panda_finger1", "panda_finger2")
 
 
-def build_model(render_px: int) -> mujoco.MjModel:
-    """Compile the scene; `render_px` is the edge of the largest picture to render."""
+def build_model(render_px: int, *, distractor: bool = False) -> mujoco.MjModel:
+    """Compile the scene.
+
+    Args:
+        render_px: Edge of the largest picture to render.
+        distractor: Whether an object stands on the table that no words name.
+    """
     spec = mujoco.MjSpec.from_string(urdf_for_mujoco())
     _set_options(spec, render_px)
     _prepare_arm(spec)
@@ -40,6 +46,8 @@ def build_model(render_px: int) -> mujoco.MjModel:
         _add_block(spec, index)
     _add_tray(spec)
     _add_cabinet(spec)
+    if distractor:
+        _add_distractor(spec)
     return spec.compile()
 
 
@@ -174,6 +182,21 @@ def _add_block(spec: mujoco.MjSpec, index: int) -> None:
         type=mujoco.mjtGeom.mjGEOM_BOX,
         size=[0.024] * 3,
         mass=0.08,
+        friction=list(_SLIDE_FRICTION),
+        condim=4,
+        contype=1,
+        conaffinity=7,
+    )
+
+
+def _add_distractor(spec: mujoco.MjSpec) -> None:
+    body = spec.worldbody.add_body(name="distractor")
+    body.add_freejoint(name="distractor")
+    body.add_geom(
+        name="distractor",
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        size=[DISTRACTOR_RADIUS_M, DISTRACTOR_HALF_M, 0],
+        mass=0.15,
         friction=list(_SLIDE_FRICTION),
         condim=4,
         contype=1,

@@ -6,7 +6,7 @@ motions under other words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,6 +134,21 @@ def is_allowed(task: str, color: str, combinations: str) -> bool:
         raise SceneError(f"combinations {combinations!r}; valid: {', '.join(COMBINATIONS)}")
     heldout = (task, color) in HELDOUT_PAIRS
     return combinations == "all" or heldout == (combinations == "heldout")
+
+
+def draw_template(rng: np.random.Generator, task: str, wordings: str) -> str:
+    """Draw a template of a task's words.
+
+    Raises:
+        SceneError: `wordings` is neither `seen` nor `heldout`.
+    """
+    sources: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+        "seen": TEMPLATES,
+        "heldout": HELDOUT_TEMPLATES,
+    }
+    if wordings not in sources:
+        raise SceneError(f"wordings {wordings!r}; valid: {', '.join(sources)}")
+    return str(rng.choice(sources[wordings][task]))
 
 
 def write_instruction(request: Request, template: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mujoco
@@ -11,6 +10,14 @@ import numpy as np
 from vla_ros.datatypes import FloatArray, ImageArray, RobotState
 from vla_ros.errors import SceneError
 from vla_ros.sim.appearance import apply_appearance
+from vla_ros.sim.disturbance import (
+    DELAY_S,
+    Kick,
+    LateCommands,
+    check_disturbance,
+    disturb_layout,
+    disturb_model,
+)
 from vla_ros.sim.goal import Facts
 from vla_ros.sim.layout import BLOCKS, Layout, draw_layout
 from vla_ros.sim.scene import (
@@ -21,17 +28,12 @@ from vla_ros.sim.scene import (
     build_model,
 )
 from vla_ros.sim.score import Score
-from vla_ros.sim.tasks import (
-    HELDOUT_TEMPLATES,
-    TASKS,
-    TEMPLATES,
-    Request,
-    check_task,
-    write_instruction,
-)
+from vla_ros.sim.tasks import TASKS, Request, check_task, draw_template, write_instruction
 
 FINGER_OPEN_M = 0.04
 RENDER_PX = 192
+# Streams of random numbers: the scene's own has none, the collector has 1, evaluation 2.
+_DISTURBANCE_STREAM = 3
 _FINGERS = ("panda_finger1", "panda_finger2")
 
 
@@ -50,12 +52,19 @@ class Episode:
 class TabletopSim:
     """The arm and its table; positions in metres and radians in the base frame."""
 
-    def __init__(self, render_px: int = RENDER_PX) -> None:
-        """Args: render_px: Edge of the square pictures of the two cameras."""
-        self.model = build_model(render_px)
+    def __init__(self, render_px: int = RENDER_PX, *, disturbance: str = "") -> None:
+        """Build the scene.
+
+        Args:
+            render_px: Edge of the square pictures of the two cameras.
+            disturbance: One of `DISTURBANCES`, for all episodes; empty for none.
+        """
+        self.disturbance = check_disturbance(disturbance)
+        has_distractor = disturbance == "distractor"
+        self.model = build_model(render_px, distractor=has_distractor)
         self.data = mujoco.MjData(self.model)
         self.render_px = render_px
-        self._rest = build_model(render_px)
+        self._rest = build_model(render_px, distractor=has_distractor)
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._arm_qpos = [int(self.model.joint(name).qposadr[0]) for name in ARM_JOINTS]
         self._arm_dof = [int(self.model.joint(name).dofadr[0]) for name in ARM_JOINTS]
@@ -63,6 +72,7 @@ class TabletopSim:
         self._drawer_qpos = int(self.model.joint("drawer").qposadr[0])
         self._finger_bodies = [int(self.model.body(name).id) for name in _FINGERS]
         self._hand_bodies = [*self._finger_bodies, int(self.model.body("panda_hand").id)]
+        self._target = np.zeros(self.model.nu)
         self._block_bodies = [int(self.model.body(f"block{i}").id) for i in range(BLOCKS)]
         self.reset(seed=0, task=TASKS[0])
 
@@ -91,12 +101,23 @@ class TabletopSim:
             raise SceneError(f"seed {seed} is negative; valid: 0 or more")
         task = check_task(task or TASKS[np.random.default_rng(seed).integers(len(TASKS))])
         rng = np.random.default_rng([seed, TASKS.index(task)])
-        self.layout = draw_layout(rng, task, combinations)
+        chance = np.random.default_rng([seed, TASKS.index(task), _DISTURBANCE_STREAM])
+        drawn = draw_layout(rng, task, combinations)
+        self.layout = disturb_layout(self.disturbance, drawn, chance)
         mujoco.mj_resetData(self.model, self.data)
         self._place_things(self.layout)
         apply_appearance(self.model, rng, self.layout, self._rest)
+        disturb_model(self.disturbance, self.model, self.data, self.layout, self._rest, chance)
+        self._late = LateCommands(DELAY_S) if self.disturbance == "delay" else None
+        self._kick = Kick(self.layout, chance) if self.disturbance == "kick" else None
         self._settle()
         self.episode = _episode(seed, self.layout.request, rng, wordings, instruction)
+        self._score = Score(self.request, self._look(), self.time_s)
+        return self.episode
+
+    def ask(self, request: Request, instruction: str) -> Episode:
+        """Ask for something else in the running episode; the score begins anew."""
+        self.episode = Episode(seed=self.episode.seed, instruction=instruction, **vars(request))
         self._score = Score(self.request, self._look(), self.time_s)
         return self.episode
 
@@ -113,12 +134,17 @@ class TabletopSim:
 
     def set_target(self, position_rad: FloatArray, gripper_open: float | None) -> None:
         """Set the position servos' targets; `gripper_open` in [0, 1], `None` leaves the gripper."""
-        self.data.ctrl[:7] = position_rad
+        self._target[:7] = position_rad
         if gripper_open is not None:
-            self.data.ctrl[7:9] = FINGER_OPEN_M * min(max(gripper_open, 0.0), 1.0)
+            self._target[7:9] = FINGER_OPEN_M * min(max(gripper_open, 0.0), 1.0)
+        if self._late is None:
+            self.data.ctrl[:] = self._target
+        else:
+            self._late.put(self.time_s, self._target.copy())
 
     def advance(self, duration_s: float) -> None:
         """Simulate `duration_s`, a multiple of the 5 ms physics step, and keep score."""
+        self._disturb()
         steps = round(duration_s / TIMESTEP_S)
         mujoco.mj_step(self.model, self.data, steps)
         self._score.update(self._look(), self.time_s)
@@ -220,11 +246,24 @@ class TabletopSim:
             renderer.close()
         self._renderers.clear()
 
+    def _disturb(self) -> None:
+        """Let late targets arrive, and kick the named block when it is time."""
+        arrived = None if self._late is None else self._late.due(self.time_s)
+        if arrived is not None:
+            self.data.ctrl[:] = arrived
+        if self._kick is not None and self.episode.color:
+            dof = self._block_dof(self.episode.color)
+            self._kick.update(self.time_s, self.data.qvel[dof : dof + 6])
+
+    def _block_dof(self, color: str) -> int:
+        """Where the six velocities of a block begin."""
+        return int(self.model.joint(f"block{self.layout.colors.index(color)}").dofadr[0])
+
     def _look(self) -> Facts:
         """What the goals look at, now."""
         color = self.episode.color
         index = self.layout.colors.index(color) if color else 0
-        dof = int(self.model.joint(f"block{index}").dofadr[0])
+        dof = self._block_dof(self.layout.colors[index])
         return Facts(
             block_m=self.block_m(color) if color else np.zeros(3),
             block_half_m=float(self.layout.block_half_m[index]),
@@ -256,6 +295,7 @@ class TabletopSim:
     def _settle(self) -> None:
         """Let everything come to rest at simulated time zero."""
         self.set_target(self.layout.arm_rad, 1.0)
+        self.data.ctrl[:] = self._target
         mujoco.mj_forward(self.model, self.data)
         mujoco.mj_step(self.model, self.data, 20)
         self.data.time = 0.0
@@ -269,12 +309,6 @@ def _episode(
     wordings: str,
     instruction: str | None,
 ) -> Episode:
-    sources: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-        "seen": TEMPLATES,
-        "heldout": HELDOUT_TEMPLATES,
-    }
-    if wordings not in sources:
-        raise SceneError(f"wordings {wordings!r}; valid: {', '.join(sources)}")
-    drawn = str(rng.choice(sources[wordings][request.task]))
+    drawn = draw_template(rng, request.task, wordings)
     text = write_instruction(request, instruction or drawn)
     return Episode(seed=seed, instruction=text, **vars(request))
