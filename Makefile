@@ -13,7 +13,8 @@ STAMP := $(VENV)/.set-up
 INSTALLED := $(VENV)/.installed
 PINNED := requirements.txt constraints.txt requirements-ros-$(ROS_DISTRO_WHEELS).txt
 PACKAGED := setup.py setup.cfg package.xml $(wildcard resource/* launch/* config/* config/*/* \
-	description/* description/*/* checkpoints/*/*) vla_ros/robot_schema.json
+	description/* description/*/* checkpoints/*/*) vla_ros/robot_schema.json \
+	vla_ros/learn/report.html
 CHECKED := vla_ros test launch setup.py
 
 DATA ?= data/tabletop

@@ -30,7 +30,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["robot_schema.json"]},
+    package_data={PACKAGE: ["robot_schema.json"], f"{PACKAGE}.learn": ["report.html"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (SHARE, ["package.xml"]),
@@ -45,7 +45,7 @@ setup(
         "policy": ["torch", "safetensors", "ruckig", "websockets>=15", "msgpack>=1.0.5"],
         "int8": ["onnx", "onnxruntime"],
         "sim": ["mujoco", "mink", "gymnasium"],
-        "learn": ["av", "pyarrow", "tqdm", "matplotlib"],
+        "learn": ["av", "pyarrow", "tqdm", "matplotlib", "jinja2"],
     },
     zip_safe=False,
     entry_points={

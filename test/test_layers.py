@@ -71,7 +71,7 @@ LAYERS = {
     "learn": Layer(
         layers=names("ground model policy runtime sim"),
         inside_functions=names("ros"),
-        third_party=names("numpy torch yaml cv2 av pyarrow tqdm matplotlib"),
+        third_party=names("numpy torch yaml cv2 av pyarrow tqdm matplotlib jinja2"),
     ),
     "ros": Layer(
         layers=names("ground model policy runtime sim learn"),

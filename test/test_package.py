@@ -21,6 +21,7 @@ SHARED_FOLDERS = ("launch", "config", "description", "checkpoints")
 # Python module -> rosdep key, where they differ.
 ROSDEP_KEYS = {
     "cv2": "python3-opencv",
+    "jinja2": "python3-jinja2",
     "jsonschema": "python3-jsonschema",
     "matplotlib": "python3-matplotlib",
     "numpy": "python3-numpy",

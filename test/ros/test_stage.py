@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vla_ros.errors import NodeError, ParameterError, SceneError
-from vla_ros.learn.evaluate import Job, Settings
+from vla_ros.learn.jobs import Job, Settings
 from vla_ros.ros.interruption import Interruption
 from vla_ros.ros.node_process import NodeProcess
 from vla_ros.ros.remote_evaluation import evaluate_through_ros, play_all

@@ -21,6 +21,7 @@ _PANELS = {
 
 def append_metrics(path: Path, values: Mapping[str, Any]) -> None:
     """Add one line to the JSON-lines file `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(values) + "\n")
 

@@ -12,6 +12,11 @@ import numpy as np
 from vla_ros.datatypes import ImageArray
 
 
+def film_name(task: str, seed: int, success: bool) -> str:
+    """File name of an episode's film."""
+    return f"{task}_{seed}_{'success' if success else 'failure'}.mp4"
+
+
 def write_mp4(path: Path, pictures: Iterable[ImageArray], fps: int) -> None:
     """Write pictures of one size, uint8 (H, W, 3) RGB with even H and W, as H.264."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,6 +29,13 @@ def write_mp4(path: Path, pictures: Iterable[ImageArray], fps: int) -> None:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+
+
+def read_stills(path: Path, count: int) -> list[ImageArray]:
+    """`count` pictures of a film, evenly spaced from the first to the last."""
+    with av.open(str(path)) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return [pictures[i] for i in np.linspace(0, len(pictures) - 1, count).round().astype(int)]
 
 
 def write_contact_sheet(path: Path, rows: Sequence[tuple[str, Sequence[ImageArray]]]) -> None:

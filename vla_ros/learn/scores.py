@@ -40,8 +40,14 @@ def summarise(scored: Sequence[Scored]) -> dict[str, Any]:
         "overall": _summary(scored),
         "tasks": {task: _summary([one for one in scored if one.task == task]) for task in tasks},
         "episodes": [
-            {"task": s.task, "seed": s.seed, "instruction": s.instruction, **asdict(s.outcome)}
-            for s in scored
+            {
+                "task": one.task,
+                "seed": one.seed,
+                "color": one.color,
+                "instruction": one.instruction,
+                **asdict(one.outcome),
+            }
+            for one in scored
         ],
     }
 
@@ -56,9 +62,33 @@ def table(name: str, summary: dict[str, Any]) -> str:
             f"{task:24} {row['success_rate']:6.1%}   {low:5.1%} – {high:6.1%}"
             f"  {row['episodes']:8d}  {row['mean_reward']:11.2f}  {row['mean_time_s']:7.1f} s"
         )
-    touched = summary["overall"]["named_block_first"]
-    if touched is not None:
-        lines.append(f"the named block was the first one touched in {touched:.1%} of its episodes")
+    touched = named_block_line(summary["overall"])
+    return "\n".join([*lines, touched] if touched else lines)
+
+
+def named_block_line(row: dict[str, Any]) -> str:
+    """How often the named block was the first one touched; empty when no block was."""
+    if row["named_block_first"] is None:
+        return ""
+    low, high = row["named_block_first_interval"]
+    return (
+        f"the named block was the first one touched in {row['named_block_first']:.1%} "
+        f"({low:.1%} – {high:.1%}) of the {row['touching_episodes']} episodes that touched one"
+    )
+
+
+def disturbance_table(summaries: dict[str, dict[str, Any]]) -> str:
+    """Success rates by disturbance (rows) and task (columns), with the interval overall."""
+    tasks = list(next(iter(summaries.values()))["tasks"])
+    lines = [f"{'disturbance':14}" + "".join(f"{task:>14}" for task in tasks) + "  overall"]
+    for name, summary in summaries.items():
+        rates = [summary["tasks"][task]["success_rate"] for task in tasks]
+        low, high = summary["overall"]["interval"]
+        lines.append(
+            f"{name or 'none':14}"
+            + "".join(f"{rate:>14.1%}" for rate in rates)
+            + f"  {summary['overall']['success_rate']:.1%} ({low:.1%} – {high:.1%})"
+        )
     return "\n".join(lines)
 
 
@@ -74,4 +104,6 @@ def _summary(scored: Sequence[Scored]) -> dict[str, Any]:
         "mean_reward": sum(one.outcome.reward for one in scored) / count if count else 0.0,
         "mean_time_s": sum(one.outcome.time_s for one in scored) / count if count else 0.0,
         "named_block_first": named / len(touching) if touching else None,
+        "named_block_first_interval": list(wilson_interval(named, len(touching))),
+        "touching_episodes": len(touching),
     }

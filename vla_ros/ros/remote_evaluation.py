@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vla_ros.errors import ParameterError
-from vla_ros.learn.evaluate import Job, Settings, progress
-from vla_ros.learn.film import beside, write_mp4
+from vla_ros.learn.evaluator import progress
+from vla_ros.learn.film import beside, film_name, write_mp4
+from vla_ros.learn.jobs import Job, Settings
 from vla_ros.learn.rollout import TIME_LIMIT_S, Outcome
 from vla_ros.learn.scores import Scored
 from vla_ros.ros.stage import Cue, Stage, StageOptions, open_stage
@@ -88,9 +89,8 @@ def _scored(job: Job, take: Take) -> Scored:
 
 
 def _write_film(folder: Path, job: Job, take: Take) -> None:
-    verdict = "success" if take.is_success else "failure"
     pictures = [
         beside(list(shot.pictures.values()), [take.instruction, shot.status]) for shot in take.shots
     ]
     if pictures:
-        write_mp4(folder / f"{job.task}_{job.seed}_{verdict}.mp4", pictures, _FPS)
+        write_mp4(folder / film_name(job.task, job.seed, take.is_success), pictures, _FPS)
