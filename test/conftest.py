@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,47 @@ os.environ["ROS_DOMAIN_ID"] = _own_domain()
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("LP_NUM_THREADS", "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reactions", type=Path, help="JSON file for the measured reaction times")
+
+
+@pytest.fixture
+def reaction(request: pytest.FixtureRequest, record_property: Callable) -> Callable:
+    """Record how long the reaction took to the fault of the test's mark, and hold it to its bound.
+
+    A test of several rows says which one.
+    """
+    from faults import REAL_TIME_SLACK_S
+
+    marks = {mark.args[0]: mark.kwargs for mark in request.node.iter_markers("fault")}
+
+    def record(seconds: float, row: int | None = None) -> None:
+        row = next(iter(marks)) if row is None else row
+        slack_s = REAL_TIME_SLACK_S if marks[row].get("real_time") else 1e-6
+        assert seconds <= marks[row]["bound_s"] + slack_s, f"row {row} took {seconds:.3f} s"
+        record_property(f"reaction {row}", seconds)
+
+    return record
+
+
+_REACTIONS: dict[str, dict[str, float]] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect the reactions of passed tests, from all workers."""
+    for name, seconds in report.user_properties:
+        if name.startswith("reaction ") and report.when == "call" and report.passed:
+            by_row = _REACTIONS.setdefault(report.nodeid.partition("[")[0], {})
+            row = name.removeprefix("reaction ")
+            by_row[row] = max(seconds, by_row.get(row, 0.0))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption("--reactions")
+    if path is not None and not hasattr(session.config, "workerinput"):
+        path.write_text(json.dumps(_REACTIONS, indent=1, sort_keys=True) + "\n")
 
 
 @pytest.fixture(scope="session")

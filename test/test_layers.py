@@ -29,6 +29,7 @@ GROUND = frozenset(
         "robot_check",
         "robot_config",
         "robot_outputs",
+        "robot_safety",
         "rotations",
         "share",
         "urdf",

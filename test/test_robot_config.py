@@ -72,6 +72,21 @@ def test_a_finger_may_be_a_joint_of_the_arms_controller(write: Callable[..., Pat
     assert robot.arm_sink.joints == (*robot.joints, "panda_finger_joint1")
 
 
+def test_safety_is_optional_and_read(write: Callable[..., Path]) -> None:
+    robot = load_robot(write(lambda data: data.pop("safety", None)))
+    assert robot.safety.emergency_stop_topic is robot.safety.deadman is None
+    assert robot.safety.workspace is None
+    box = {"lower_m": [0.1, -0.5, 0], "upper_m": [0.7, 0.5, 0.8]}
+    safety = {"emergency_stop": {"topic": "/stop"}, "deadman": {"topic": "/d"}, "workspace": box}
+    robot = load_robot(write(lambda d: d.update(safety={**safety, "following": {"within_s": 1}})))
+    assert robot.safety.emergency_stop_topic == "/stop"
+    assert robot.safety.deadman is not None
+    assert robot.safety.deadman.max_age_s == 0.3
+    assert robot.safety.workspace is not None
+    np.testing.assert_array_equal(robot.safety.workspace.upper_m, [0.7, 0.5, 0.8])
+    assert robot.safety.following.within_s == 1
+
+
 def test_chunks_may_be_left_out(write: Callable[..., Path]) -> None:
     robot = load_robot(write(lambda data: data.pop("chunks")))
     assert robot.chunks.blend_s <= robot.chunks.execute_s < robot.chunks.expire_after_s
@@ -129,6 +144,11 @@ def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> Non
             lambda d: d.update(chunks={"execute_s": 50, "expire_after_s": 1.0}),
             "execute_s 50, expire_after_s 1.0; valid: .* execute_s below expire_after_s",
         ),
+        (
+            lambda d: d.update(safety={"workspace": {"lower_m": [0, 0, 1], "upper_m": [1, 1, 1]}}),
+            "safety.workspace: lower_m is .0, 0, 1., upper_m .1, 1, 1.; valid: each number of low",
+        ),
+        (lambda d: d.update(safety={"workspace": {"lower_m": [0, 0, 1]}}), "'upper_m' is a requir"),
         (lambda d: d.update(chunks={"execute_s": 0.8}), "execute_s 0.8, expire_after_s 0.8; valid"),
         (lambda d: d.update(chunks={"blend_s": 0.4}), "chunks: blend_s is 0.4, execute_s 0.3"),
         (lambda d: d.update(cameras={}), "cameras: {} should be non-empty"),
@@ -184,7 +204,7 @@ def test_every_number_must_be_finite(write: Callable[..., Path], bad: float) -> 
     keys: set[str] = set()
     with pytest.raises(RobotFileError) as caught:
         load_robot(write(lambda data: keys.update(spoil(data, bad))))
-    assert len(keys) == 12
+    assert len(keys) == 14
     told = [problem.partition(": got ") for problem in caught.value.problems]
     assert sorted(key for key, _, _ in told) == sorted(keys)
     assert all(re.search(rf"{bad}.*; valid: (a finite|above 0)", text) for *_, text in told)

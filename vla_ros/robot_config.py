@@ -20,6 +20,7 @@ from vla_ros.robot_outputs import (
     build_arm_sink,
     build_gripper_sink,
 )
+from vla_ros.robot_safety import SafetyConfig, build_safety
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 GRIPPER = "gripper"
@@ -79,11 +80,15 @@ class CameraConfig(InputConfig):
         transport: `raw` (sensor_msgs/Image) or `compressed` (sensor_msgs/CompressedImage).
         rectify: Take the lens's distortion out, by the topic `camera_info`.
         camera_info: Its topic; `None` without `rectify`.
+        frozen_after_rad: How far a joint may move under one and the same picture before the camera
+            counts as frozen. A still scene alone gives the same picture for ever in a simulation,
+            which has no noise, so time tells nothing.
     """
 
     transport: str = "raw"
     rectify: bool = False
     camera_info: str | None = None
+    frozen_after_rad: float = 0.2
     frame_id: str | None = None
     width_px: int | None = None
     height_px: int | None = None
@@ -109,6 +114,7 @@ class RobotConfig:
         cameras: By name.
         arm_sink: Where joint commands go.
         gripper_sink: Where the gripper's commands go; `None` without a gripper.
+        safety: What stops the arm besides its limits.
         chain: Forward kinematics from the base to the tip.
         base_link: Root of the URDF, the frame of tip poses.
         tip_link: Link whose pose the policy and the drivers mean.
@@ -127,6 +133,7 @@ class RobotConfig:
     arm_sink: ArmSinkConfig
     gripper_sink: GripperSinkConfig | None
     chunks: ChunkConfig
+    safety: SafetyConfig
     chain: KinematicChain
     base_link: str
     tip_link: str
@@ -185,6 +192,7 @@ def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
         arm_sink=build_arm_sink(data),
         gripper_sink=build_gripper_sink(data),
         chunks=ChunkConfig(**(CHUNK_DEFAULTS | data.get("chunks", {}))),
+        safety=build_safety(data),
         chain=KinematicChain.from_joints(chain, data["joints"]),
         base_link=chain[0].parent,
         tip_link=data["tip_link"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import rosidl_generator_py  # noqa: F401
 
+_HERE = Path(__file__).parent
 _JOINTS = ("shoulder", "elbow", "wrist")
 _LINKS = ("base", "upper", "lower", "hand")
 
@@ -100,3 +102,24 @@ def bench(context: Context, spinner, robot_file: Path):
     from ros_bench import Bench
 
     return Bench(context, spinner, robot_file)
+
+
+@pytest.fixture
+def start_process(robot_file: Path) -> Iterator:
+    """Start `vla_process.py`, active at once."""
+    processes = []
+
+    def start(*arguments: str) -> subprocess.Popen:
+        command = [sys.executable, str(_HERE / "vla_process.py"), *arguments, "--ros-args"]
+        command += ["-p", f"robot_file:={robot_file}", "-p", "checkpoint:=none"]
+        command += ["-p", "autostart:=true"]
+        environment = {**os.environ, "PYTHONPATH": str(_HERE.parents[1])}
+        processes.append(
+            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()

@@ -71,8 +71,8 @@ class Bench:
         self.node = VlaNode(source, context=self._context, parameter_overrides=parameters)
         self._spinner.add(self.node)
 
-    def until(self, reached: Callable[[], object], what: str) -> None:
-        self._spinner.until(reached, what)
+    def until(self, reached: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+        self._spinner.until(reached, what, timeout_s)
 
     def change(self, *transitions: int) -> bool:
         """Ask for transitions one after another; whether the last succeeded."""

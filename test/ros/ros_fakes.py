@@ -65,6 +65,7 @@ class Client(Node):
     """Speaks and listens on the topics of the robot file, as drivers and people do.
 
     Attributes:
+        is_frozen: The camera shows the same picture again and again.
         position: What the arm reports, by joint name.
         names: Order in which it reports it.
         arm, hand, statuses, diagnostics: What was heard, oldest first.
@@ -74,6 +75,7 @@ class Client(Node):
         super().__init__("client", context=context)
         self.position = {"shoulder": 0.3, "elbow": -0.2, "wrist": 0.1, "finger": 0.04}
         self.names: tuple[str, ...] = NAMES
+        self.shown, self.is_frozen = 0, False
         self.arm: list[JointTrajectory] = []
         self.hand: list[JointTrajectory] = []
         self.statuses: list[DiagnosticStatus] = []
@@ -108,7 +110,8 @@ class Client(Node):
         """Publish a picture."""
         msg = Image(height=32, width=32, encoding="rgb8", step=96)
         msg.header.stamp = stamp
-        msg.data = array("B", bytes(range(96)) * 32)
+        self.shown += not self.is_frozen
+        msg.data = array("B", [self.shown % 251, *range(1, 96), *list(range(96)) * 31])
         self.images.publish(msg)
 
     def report(self, stamp: Time) -> None:

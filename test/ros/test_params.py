@@ -73,7 +73,7 @@ def test_a_number_out_of_range_is_refused(make_node, value):
 def test_changes_are_refused_with_the_reason_while_there_is_one(make_node):
     node, reason = make_node(), ["the node is active"]
     params.declare_parameters(node, TABLE)
-    params.refuse_changes(node, TABLE, lambda: reason[0])
+    params.refuse_changes(node, TABLE, lambda parameter: reason[0])
     (result,) = node.set_parameters([Parameter("device", value="cpu")])
     assert not result.successful
     assert result.reason == "device: the node is active"

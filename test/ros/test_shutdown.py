@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,27 +18,6 @@ from vla_ros.ros.sim_messages import trajectory_from_msg
 from vla_ros.sim.trajectory_controller import ControllerParameters, TrajectoryController
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def start_process(robot_file: Path) -> Iterator:
-    """Start `vla_process.py`, active at once."""
-    processes = []
-
-    def start(*arguments: str) -> subprocess.Popen:
-        command = [sys.executable, str(HERE / "vla_process.py"), *arguments, "--ros-args"]
-        command += ["-p", f"robot_file:={robot_file}", "-p", "checkpoint:=none"]
-        command += ["-p", "autostart:=true"]
-        environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-        processes.append(
-            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        )
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 def end(process: subprocess.Popen, *signals: signal.Signals, gap_s: float) -> tuple[float, str]:

@@ -69,8 +69,12 @@ def test_a_network_moves_the_arm(bench: Bench, checkpoint: Path):
         "motion",
     )
     assert float(values(bench.client.statuses[-1])["inference_ms"]) > 0
-    bench.until(lambda: bench.client.diagnostic("policy"), "diagnostics")
-    assert bench.client.diagnostic("policy").message == "ready"
+
+    def told() -> bool:
+        report = bench.client.diagnostic("policy")
+        return report is not None and report.message == "ready"
+
+    bench.until(told, "diagnostics of the loaded policy")
 
 
 def test_words_the_policy_does_not_know_are_told(bench: Bench, checkpoint: Path):

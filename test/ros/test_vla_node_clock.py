@@ -27,7 +27,10 @@ def start(bench: Bench, clock_timeout_s: float = 60.0) -> None:
     """Bring the node up at `START_S`, loaded and active, before its first tick."""
     bench.start_with(INLINE, use_sim_time=True, clock_timeout_s=clock_timeout_s)
     assert bench.change(CONFIGURE)
-    bench.until(lambda: bench.connected() and bench.node.session.worker.is_ready, "readiness")
+    session = bench.node.session
+    bench.until(lambda: bench.connected() and session.worker.is_ready, "readiness")
+    # So that the first tick finds its drivers, whatever discovery takes.
+    bench.until(lambda: all(session.sink.listeners().values()), "listeners")
     bench.set_clock(START_S)
     assert bench.change(ACTIVATE)
 

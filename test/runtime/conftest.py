@@ -16,7 +16,6 @@ from vla_ros.robot_config import load_robot
 from vla_ros.runtime import ControlLoop, InlineWorker
 
 PANDA = Path(__file__).parents[2] / "config" / "panda.yaml"
-PIXELS = np.zeros((8, 8, 3), np.uint8)
 STEP_S = 0.05
 
 
@@ -99,7 +98,7 @@ class Rig:
         self.position_rad, self.velocity_rad_s = position_rad, np.zeros_like(position_rad)
         self.now_s, self.gripper_open = 100.0, 1.0
         self.state_stops, self.cameras = False, set(robot.cameras)
-        self.standstill_s = 0.0
+        self.standstill_s, self.shown = 0.0, 0
         self.commands = []
         self.loop.activate(self.now_s)
 
@@ -113,7 +112,14 @@ class Rig:
         if not self.state_stops:
             self.loop.put_state(state)
         for name in self.cameras:
-            self.loop.put_frame(name, Frame(pixels=PIXELS, stamp_s=self.now_s))
+            self.loop.put_frame(name, Frame(pixels=self.picture(), stamp_s=self.now_s))
+
+    def picture(self):
+        """As a camera's, never twice the same; the scene is grey."""
+        self.shown += 1
+        pixels = np.full((8, 8, 3), 128, np.uint8)
+        pixels[0, 0] = self.shown % 251
+        return pixels
 
     def tick(self):
         self.now_s = round(self.now_s + self.robot.tick_s, 6)

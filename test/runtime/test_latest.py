@@ -10,7 +10,7 @@ from vla_ros.errors import InstructionError
 from vla_ros.runtime import check_instruction
 from vla_ros.runtime.latest import Latest
 
-PIXELS = np.zeros((4, 4, 3), np.uint8)
+PIXELS = np.full((4, 4, 3), 99, np.uint8)
 
 
 def state(stamp_s, **changes):

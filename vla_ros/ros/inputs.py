@@ -8,10 +8,10 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 
 from vla_ros.datatypes import Frame
 from vla_ros.errors import ImageError, InstructionError, StateError, VlaError
@@ -28,6 +28,9 @@ _SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 # would not hear the plain ones. What is said while the node is not active does not count: an arm
 # must not set off for a sentence of yesterday.
 _INSTRUCTION_QOS = QoSProfile(depth=1)
+_BUTTON_QOS = QoSProfile(depth=10)
+# A button that was pressed before we came is told by a latched publisher, and to such as this only.
+_LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 @dataclass(kw_only=True)
@@ -73,8 +76,10 @@ class Inputs:
         self._text: str | None = None
         self._subscriptions: list[Subscription] = []
         self._feeds = [self._feed(name) for name in cameras]
+        self._latched: Subscription | None = None
         self._subscribe(JointState, robot.state.topic, self._take_state, _SENSOR_QOS)
         self._subscribe(String, robot.instruction_topic, self._take_text, _INSTRUCTION_QOS)
+        self._subscribe_buttons()
 
     def unconnected(self) -> set[str]:
         """Topics with a publisher that we cannot hear."""
@@ -101,6 +106,9 @@ class Inputs:
         for feed in self._feeds:
             feed.close()
         self._feeds.clear()
+        if self._latched is not None:
+            self._node.destroy_subscription(self._latched)
+            self._latched = None
 
     def _feed(self, name: str) -> CameraFeed:
         """Subscribe to a camera, and to its calibration where it is asked for."""
@@ -118,6 +126,25 @@ class Inputs:
         if camera.camera_info is not None:
             self._subscribe(CameraInfo, camera.camera_info, feed.decoder.set_info, _SENSOR_QOS)
         return feed
+
+    def _subscribe_buttons(self) -> None:
+        safety, interlocks = self._robot.safety, self._loop.interlocks
+        stop_topic = safety.emergency_stop_topic
+        if stop_topic is not None:
+
+            def press(msg: Bool) -> None:
+                interlocks.put_emergency_stop(msg.data)
+
+            self._subscribe(Bool, stop_topic, press, _BUTTON_QOS)
+            # Not watched for its QoS: that it does not match a plain publisher is meant.
+            callback = guarded(self._node.get_logger(), press)
+            self._latched = self._node.create_subscription(Bool, stop_topic, callback, _LATCHED_QOS)
+        if safety.deadman is not None:
+
+            def hold(msg: Bool) -> None:
+                interlocks.put_deadman(msg.data)
+
+            self._subscribe(Bool, safety.deadman.topic, hold, _BUTTON_QOS)
 
     def _subscribe(
         self, kind: type, topic: str, take: Callable[[Any], None], qos: QoSProfile

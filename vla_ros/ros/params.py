@@ -61,6 +61,12 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
         minimum=0,
         maximum=256,
     ),
+    "speed_scale": ParameterSpec(
+        default=1.0,
+        description="Share of the robot file's velocity limits; only lowered while active.",
+        minimum=0.01,
+        maximum=1.0,
+    ),
     "autostart": ParameterSpec(
         default=False,
         description="Configure and activate at start, for use without a lifecycle manager.",
@@ -88,6 +94,7 @@ class VlaNodeParameters:
     device: str
     policy: str
     threads: int
+    speed_scale: float
     autostart: bool
     clock_timeout_s: float
 
@@ -155,16 +162,14 @@ def check_parameters(parameters: VlaNodeParameters) -> None:
 
 
 def refuse_changes(
-    node: Node, table: Mapping[str, ParameterSpec], reason: Callable[[], str]
+    node: Node, table: Mapping[str, ParameterSpec], reason: Callable[[Parameter], str]
 ) -> None:
-    """Refuse to set those of `table`, and `use_sim_time`, while `reason()` is not empty."""
+    """Refuse to set those of `table`, and `use_sim_time`, for which `reason` is not empty."""
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
-        names = [p.name for p in parameters if p.name in table or p.name == "use_sim_time"]
-        why = reason() if names else ""
-        if why:
-            return SetParametersResult(successful=False, reason=f"{', '.join(names)}: {why}")
-        return SetParametersResult(successful=True)
+        ours = [p for p in parameters if p.name in table or p.name == "use_sim_time"]
+        refusals = [f"{p.name}: {why}" for p in ours if (why := reason(p))]
+        return SetParametersResult(successful=not refusals, reason="; ".join(refusals))
 
     node.add_on_set_parameters_callback(check)
 

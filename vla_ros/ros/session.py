@@ -5,6 +5,7 @@ Made by `on_configure`, closed by `on_cleanup`; nothing of it outlives either.
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from vla_ros.policy_protocol import Policy, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.ros.edge import Throttle, guarded
 from vla_ros.ros.inputs import Inputs
+from vla_ros.ros.neighbours import Neighbours
 from vla_ros.ros.params import VlaNodeParameters
 from vla_ros.ros.plan_view import PlanView
 from vla_ros.ros.policy_loading import LoadingWorker, load_in_process
@@ -98,7 +100,9 @@ class Session:
                 lambda error: _log_loaded(node, error),
             )
             stack.callback(self.worker.close)
-            self.loop = ControlLoop(robot=self.robot, spec=spec, worker=self.worker)
+            watched = _unfollowed(self.robot) if parameters.is_shadow else self.robot
+            self.loop = ControlLoop(robot=watched, spec=spec, worker=self.worker)
+            self.loop.slow_down(parameters.speed_scale)
             self.sink: CommandSink | ShadowSink = (
                 ShadowSink()
                 if parameters.is_shadow
@@ -110,6 +114,8 @@ class Session:
             cameras = [camera.name for camera in spec.cameras]
             self.inputs = Inputs(node, self.robot, cameras, self.loop, self.qos)
             stack.callback(self.inputs.close)
+            self._neighbours = Neighbours(node, self.robot, self.sink, self.loop)
+            stack.callback(self._neighbours.close)
             self._closing = stack.pop_all()
 
     def close(self) -> None:
@@ -122,6 +128,7 @@ class Session:
         self.sink.forget()
         self.divergence.clear()
         self.inputs.start_listening()
+        self._neighbours.look()
         self.loop.activate(now_s)
         # A loop that runs before its policy is there would take it for a hanging one.
         self.loop.stop()
@@ -226,6 +233,12 @@ class Session:
             reason = self.sink.obstacle() if self.worker.is_ready else "the policy is being loaded"
             return replace(tick, status=Status.WAITING_FOR_POLICY, reason=reason)
         return tick
+
+
+def _unfollowed(robot: RobotConfig) -> RobotConfig:
+    """The robot in shadow mode: somebody else moves it, so that it does not follow is no fault."""
+    following = replace(robot.safety.following, max_error_rad=math.inf)
+    return replace(robot, safety=replace(robot.safety, following=following))
 
 
 def _log_loaded(node: LifecycleNode, error: str) -> None:

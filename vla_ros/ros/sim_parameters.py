@@ -114,7 +114,7 @@ def declare_sim_parameters(node: Node) -> SimNodeParameters:
         )
     if any(problems):
         raise ParameterError("parameters of sim_node", [text for text in problems if text])
-    refuse_changes(node, _START, lambda: "is read at start; restart sim_node to change it")
+    refuse_changes(node, _START, lambda _: "is read at start; restart sim_node to change it")
     node.add_on_set_parameters_callback(_check_change)
     return parameters
 

@@ -22,6 +22,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.timer import Timer
 from std_srvs.srv import Trigger
@@ -45,6 +46,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 _DIAGNOSTICS_PERIOD_S = 1.0
 _FLUSH_S = 0.1
+_SPEED_SCALE = "speed_scale"
 
 
 class VlaNode(LifecycleNode):
@@ -67,6 +69,7 @@ class VlaNode(LifecycleNode):
         self._status: Status | None = None
         declare_parameters(self, VLA_NODE_PARAMETERS)
         refuse_changes(self, VLA_NODE_PARAMETERS, self._why_fixed)
+        self.add_post_set_parameters_callback(guarded(self.get_logger(), self._on_parameters))
         self._status_publisher = self.create_publisher(
             DiagnosticStatus, "~/status", QoSProfile(depth=10)
         )
@@ -233,6 +236,11 @@ class VlaNode(LifecycleNode):
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._when_active(response, lambda s, t: s.reset(t.now_s()), "a new epoch has begun")
 
+    def _on_parameters(self, parameters: list[Parameter]) -> None:
+        for parameter in parameters:
+            if parameter.name == _SPEED_SCALE and self._session is not None:
+                self._session.loop.slow_down(parameter.value)
+
     def _when_active(
         self, response: Trigger.Response, act: Callable[[Session, Ticker], None], done: str
     ) -> Trigger.Response:
@@ -257,9 +265,14 @@ class VlaNode(LifecycleNode):
         if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
 
-    def _why_fixed(self) -> str:
+    def _why_fixed(self, parameter: Parameter) -> str:
         if self._session is None:
             return ""
+        if parameter.name == _SPEED_SCALE:
+            present = read_parameters(self).speed_scale
+            raised = self._ticker is not None and parameter.value > present
+            lower = f"can only be lowered while vla_node is active; it is {present:g}"
+            return lower if raised else ""
         return "cannot change while vla_node is configured; deactivate and clean up first"
 
 

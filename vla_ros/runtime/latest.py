@@ -15,6 +15,7 @@ import numpy as np
 from vla_ros.datatypes import Frame, RobotState, Status
 from vla_ros.errors import InstructionError, StateError
 from vla_ros.robot_config import InputConfig, RobotConfig
+from vla_ros.runtime.pictures import PictureWatch
 
 MAX_INSTRUCTION_LENGTH = 500
 # Clocks of drivers on other machines differ by milliseconds; more would prolong a chunk's life.
@@ -64,6 +65,7 @@ class Latest:
         self._asked_s = -math.inf
         self._robot = robot
         self._limits = {name: robot.cameras[name] for name in cameras}
+        self._watch = self._new_watch()
 
     @property
     def fresh_state(self) -> RobotState:
@@ -73,13 +75,19 @@ class Latest:
         return self.state
 
     def put_frame(self, name: str, frame: Frame) -> None:
-        """Keep `frame`; a camera nobody looks through, or a broken picture, is ignored."""
+        """Keep `frame`; a camera nobody looks through, or a broken picture, is ignored.
+
+        A black picture is ignored too. A frozen one is taken for the first that was the same.
+        """
         if name not in self._limits:
             return
-        if _is_picture(frame) and not self._is_overtaken(frame, self.frames.get(name)):
-            self.frames[name] = frame
-        else:
+        sound = _is_picture(frame) and not self._is_overtaken(frame, self.frames.get(name))
+        position_rad = None if self.state is None else self.state.position_rad
+        admitted = self._watch[name].admit(frame, position_rad) if sound else None
+        if admitted is None:
             self.ignored += 1
+        else:
+            self.frames[name] = admitted
 
     def put_state(self, state: RobotState) -> None:
         """Keep `state`; one of a wrong shape or that is not finite is ignored and counted.
@@ -100,6 +108,10 @@ class Latest:
         """Forget everything that arrived."""
         self.frames.clear()
         self.state = None
+        self._watch = self._new_watch()
+
+    def _new_watch(self) -> dict[str, PictureWatch]:
+        return {name: PictureWatch(c.frozen_after_rad) for name, c in self._limits.items()}
 
     def obstacle(self, now_s: float) -> Obstacle | None:
         """The first input that is missing or stale, else `None`."""
@@ -108,7 +120,9 @@ class Latest:
             return _waiting(Status.WAITING_FOR_STATE, "joint states", self._robot.state)
         for name, limit in self._limits.items():
             if name not in self.frames:
-                return _waiting(Status.WAITING_FOR_CAMERA, f"camera {name}", limit)
+                return _waiting(
+                    Status.WAITING_FOR_CAMERA, f"camera {name}", limit, self._watch[name].trouble
+                )
         reason = self._stale(
             "joint states: newest sample", "state", self.state.stamp_s, now_s, self._robot.state
         )
@@ -118,6 +132,8 @@ class Latest:
             what, key = f"camera {name}: newest picture", f"cameras.{name}"
             reason = self._stale(what, key, self.frames[name].stamp_s, now_s, limit)
             if reason:
+                trouble = self._watch[name].trouble
+                reason += f"; {trouble}" if trouble else ""
                 return Obstacle(status=Status.HOLD_STALE_CAMERA, reason=reason)
         return None
 
@@ -145,8 +161,10 @@ class Latest:
         return sample.stamp_s < held.stamp_s
 
 
-def _waiting(status: Status, what: str, limit: InputConfig) -> Obstacle:
-    return Obstacle(status=status, reason=f"{what}: nothing has arrived on {limit.topic} yet")
+def _waiting(status: Status, what: str, limit: InputConfig, trouble: str = "") -> Obstacle:
+    what_came = "no usable picture" if trouble else "nothing"
+    reason = f"{what}: {what_came} has arrived on {limit.topic} yet"
+    return Obstacle(status=status, reason=f"{reason}; {trouble}" if trouble else reason)
 
 
 def _is_picture(frame: Frame) -> bool:

@@ -14,6 +14,7 @@ from vla_ros.robot_config import RobotConfig
 from vla_ros.runtime.safety import SafetyFilter
 from vla_ros.runtime.scheduler import ChunkScheduler
 from vla_ros.runtime.shaper import MotionState, Shaper
+from vla_ros.runtime.workspace import Workspace
 
 PERIOD_S = 0.05
 """Between two commands: a controller's spline stays near the shaped motion, at a fifth of the
@@ -26,7 +27,11 @@ class Lookahead:
 
     def __init__(self, robot: RobotConfig) -> None:
         self._robot = replace(robot, tick_hz=1.0 / PERIOD_S)
-        self._shaper = Shaper(robot.limits, PERIOD_S)
+        self._shaper = Shaper(robot.limits, PERIOD_S, Workspace.of(robot))
+
+    def slow_down(self, speed_scale: float) -> None:
+        """Move at most at this share in [0, 1] of the velocity limits from now on."""
+        self._shaper.slow_down(speed_scale)
 
     def commands(
         self,

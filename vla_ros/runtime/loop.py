@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 from vla_ros.datatypes import ActionChunk, Command, Frame, Observation, RobotState, Status
-from vla_ros.errors import ActionError, CheckpointError, InstructionError
+from vla_ros.errors import ActionError, InstructionError
 from vla_ros.policy_protocol import PolicySpec
 from vla_ros.robot_config import RobotConfig
 from vla_ros.runtime.inference import Inference
+from vla_ros.runtime.interlocks import Interlocks
 from vla_ros.runtime.latest import Latest, Obstacle, check_instruction
-from vla_ros.runtime.lookahead import Lookahead
 from vla_ros.runtime.motion import Motion
+from vla_ros.runtime.names import check_names
 from vla_ros.runtime.scheduler import ChunkScheduler
 from vla_ros.runtime.tick import Counters, Tick
+from vla_ros.runtime.wild import WildActions
 from vla_ros.runtime.worker import Worker
 
 _RUNNING = Obstacle(status=Status.RUNNING, reason="")
@@ -23,6 +25,9 @@ _ROUNDING_S = 1e-6
 
 class ControlLoop:
     """Runs a policy on an arm; made by its owner, who also owns the clock and the worker's end.
+
+    Attributes:
+        interlocks: Where the owner tells what else forbids to move.
 
     Args:
         robot: The arm.
@@ -34,19 +39,21 @@ class ControlLoop:
     """
 
     def __init__(self, *, robot: RobotConfig, spec: PolicySpec, worker: Worker) -> None:
-        _check_names(robot, spec)
+        check_names(robot, spec)
         self._robot = robot
         self._latest = Latest(robot, tuple(camera.name for camera in spec.cameras))
         self._inference = Inference(worker)
         self._scheduler = ChunkScheduler(robot.chunks, joints=len(robot.joints))
         self._motion = Motion(robot)
-        self._lookahead = Lookahead(robot)
+        self._wild = WildActions(robot)
+        self.interlocks = Interlocks(robot.safety)
         self._instruction: str | None = None
         self._refused_instruction = ""
         self._epoch = 0
         self._last_s: float | None = None
         self._motion.forget()
         self._broken: Obstacle | None = None
+        self._fault: Obstacle | None = None
         self._halted = "the loop is not active"
         self._jumped = ""
         self._dropped = 0
@@ -94,8 +101,14 @@ class ControlLoop:
         self._halted, self._jumped, self._last_s = "", "", now_s
         self._motion.begin_anew(self._latest.state)
         self._inference.forgive()
+        self._wild.forgive()
+        self.interlocks.forgive()
         self._begin_epoch()
-        self._broken = None
+        self._broken = self._fault = None
+
+    def reseed(self) -> None:
+        """Go on from the measured state if the arm rests: somebody else may have moved it."""
+        self._motion.begin_anew(self._latest.state)
 
     def stop(self) -> None:
         """Hold until `reset` or `activate`."""
@@ -104,6 +117,10 @@ class ControlLoop:
     def begin_deactivation(self) -> None:
         """Decelerate in the steps to come, until `is_stopped`."""
         self._halted = "deactivated"
+
+    def slow_down(self, speed_scale: float) -> None:
+        """Move at most at this share in (0, 1] of the robot file's velocity limits from now on."""
+        self._motion.slow_down(speed_scale)
 
     @property
     def is_stopped(self) -> bool:
@@ -130,11 +147,11 @@ class ControlLoop:
 
     def plan_ahead(self, now_s: float) -> list[Command]:
         """The commands that would follow this tick's if nothing new came, until rest."""
-        return self._motion.ahead(self._lookahead, self._scheduler, now_s)
+        return self._motion.ahead(self._scheduler, now_s)
 
     def wants_observation(self, now_s: float) -> bool:
         """Whether `step(now_s)` would send an observation, if pictures and joints are fresh."""
-        return self._forbidden() is None and bool(self._instruction) and self._is_due(now_s)
+        return self._forbidden(now_s) is None and bool(self._instruction) and self._is_due(now_s)
 
     # --- the tick
 
@@ -149,13 +166,13 @@ class ControlLoop:
         if self._broken is not None:
             return self._tick(self._broken, self._motion.hold(now_s), now_s)
         self._watch_clock(now_s)
-        obstacle = self._forbidden(standstill_s) or self._unready(now_s)
+        obstacle = self._forbidden(now_s, standstill_s) or self._unready(now_s)
         if obstacle is not None:
             self._inference.void()
         elif self._is_due(now_s):
             self._inference.request(self._observation(), now_s)
         self._receive(now_s)
-        obstacle = self._forbidden(standstill_s) or obstacle or self._inference.trouble
+        obstacle = self._forbidden(now_s, standstill_s) or obstacle or self._inference.trouble
         if obstacle is not None:
             self._scheduler.clear()
             return self._tick(obstacle, self._motion.hold(now_s), now_s)
@@ -185,12 +202,13 @@ class ControlLoop:
             f"the clock jumped back from {last_s:.3f} to {now_s:.3f} s: awaiting fresh data"
         )
 
-    def _forbidden(self, standstill_s: float = 0.0) -> Obstacle | None:
+    def _forbidden(self, now_s: float, standstill_s: float = 0.0) -> Obstacle | None:
         """What forbids to follow the policy, whatever the sensors say."""
-        if self._broken is not None:
-            return self._broken
-        if self._inference.fault is not None:
-            return self._inference.fault
+        # Asked every time, because it keeps account of what it hears.
+        locked = self.interlocks.obstacle(now_s, has_commanded=self._motion.is_seeded)
+        fault = self._broken or self._latched(locked) or self._inference.fault or self._wild.fault
+        if fault is not None:
+            return fault
         if standstill_s > 0:
             reason = f"the clock has stood still for {standstill_s:.1f} s"
             return Obstacle(status=Status.HOLD_CLOCK_STOPPED, reason=reason)
@@ -198,13 +216,24 @@ class ControlLoop:
             return Obstacle(status=Status.HOLD_STOPPED, reason=self._halted)
         if self._refused_instruction:
             return Obstacle(status=Status.HOLD_BAD_INSTRUCTION, reason=self._refused_instruction)
+        if locked is not None:
+            return locked
         if self._instruction == "":
             return Obstacle(status=Status.HOLD_NO_INSTRUCTION, reason="the instruction is empty")
         return None
 
+    def _latched(self, obstacle: Obstacle | None) -> Obstacle | None:
+        """The first fault since the last reset; `obstacle` when it is the first."""
+        if self._fault is None and obstacle is not None and obstacle.status.is_fault:
+            self._fault = obstacle
+        return self._fault
+
     def _unready(self, now_s: float) -> Obstacle | None:
         """Which input is missing or stale."""
         obstacle = self._latest.obstacle(now_s)
+        if obstacle is None:
+            obstacle = self._motion.obstacle(self._latest.fresh_state, now_s)
+            self._latched(obstacle)
         if obstacle is not None and self._jumped:
             return Obstacle(status=Status.HOLD_CLOCK_JUMP, reason=self._jumped)
         if obstacle is None:
@@ -243,6 +272,7 @@ class ControlLoop:
             self._inference.blame_action(str(error))
             return
         self._inference.praise()
+        self._wild.look(plan, now_s)
         self._overruns += int(now_s - chunk.start_s > self._robot.chunks.execute_s)
         if not self._scheduler.merge(chunk, now_s, self._motion.origin(self._latest.fresh_state)):
             self._dropped += 1
@@ -286,22 +316,8 @@ class ControlLoop:
                 overruns=self._overruns,
                 dropped_chunks=self._dropped + self._inference.voided,
                 clamped=self._motion.clamped,
+                wild_chunks=self._wild.count,
                 ignored_inputs=self._latest.ignored,
             ),
             stamp_s=now_s,
-        )
-
-
-def _check_names(robot: RobotConfig, spec: PolicySpec) -> None:
-    cameras = [camera.name for camera in spec.cameras]
-    unknown = [name for name in cameras if name not in robot.cameras]
-    if unknown:
-        raise CheckpointError(
-            f"the policy looks through the cameras {', '.join(unknown)}, which robot file "
-            f"{robot.path.name} lacks; it has: {', '.join(robot.cameras)}"
-        )
-    if tuple(spec.action_names) != robot.action_names:
-        raise CheckpointError(
-            f"the policy's actions are {', '.join(spec.action_names)}; those of robot file "
-            f"{robot.path.name} are {', '.join(robot.action_names)}"
         )

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_ros.datatypes import Command, FloatArray, RobotState
+from vla_ros.datatypes import Command, FloatArray, RobotState, Status
 from vla_ros.robot_config import RobotConfig
+from vla_ros.runtime.following import Following
+from vla_ros.runtime.latest import Obstacle
 from vla_ros.runtime.lookahead import Lookahead
 from vla_ros.runtime.safety import SafetyFilter
 from vla_ros.runtime.scheduler import ChunkScheduler
 from vla_ros.runtime.shaper import MotionState, Shaper
+from vla_ros.runtime.workspace import Workspace
 
 # A reset in motion goes on from the commanded motion, so that the arm is not jerked, unless the
 # arm is elsewhere (a simulator that put it back).
 _ELSEWHERE_RAD = 0.1
+# An arm a little outside its limits is brought back; further outside, the reading is not believed.
+_FAR_OUTSIDE_RAD = 0.2
 
 
 class Motion:
@@ -32,7 +37,9 @@ class Motion:
         self.is_seeded = False
         self.safety = SafetyFilter(robot)
         self._robot = robot
-        self._shaper = Shaper(robot.limits, robot.tick_s)
+        self._shaper = Shaper(robot.limits, robot.tick_s, Workspace.of(robot))
+        self._following = Following(robot)
+        self._lookahead = Lookahead(robot)
 
     @property
     def is_stopped(self) -> bool:
@@ -53,6 +60,27 @@ class Motion:
         if self.is_stopped or self._is_elsewhere(measured):
             self.forget()
 
+    def slow_down(self, speed_scale: float) -> None:
+        """Move at most at this share in [0, 1] of the velocity limits from now on."""
+        self._shaper.slow_down(speed_scale)
+        self._lookahead.slow_down(speed_scale)
+
+    def obstacle(self, measured: RobotState, now_s: float) -> Obstacle | None:
+        """Why the arm may not begin, or does not do what it is told; else `None`."""
+        if self.is_seeded:
+            return self._following.obstacle(measured, now_s)
+        limits, position = self._robot.limits, measured.position_rad
+        beyond = np.maximum(limits.lower_rad - position, position - limits.upper_rad)
+        joint = int(beyond.argmax())
+        if beyond[joint] <= _FAR_OUTSIDE_RAD:
+            return None
+        reason = (
+            f"{self._robot.joints[joint]} is measured {beyond[joint]:.2f} rad outside its limits "
+            f"{limits.lower_rad[joint]:g} … {limits.upper_rad[joint]:g} rad; motion begins "
+            f"at most {_FAR_OUTSIDE_RAD:g} rad outside, and inward: move the arm, or set its zero"
+        )
+        return Obstacle(status=Status.WAITING_OUTSIDE_LIMITS, reason=reason)
+
     def follow(
         self, target: FloatArray, velocity: FloatArray, measured: RobotState, now_s: float
     ) -> Command | None:
@@ -60,6 +88,7 @@ class Motion:
         if not self.is_seeded:
             self._shaper.seed(measured.position_rad, measured.velocity_rad_s)
             self.safety.seed(measured.position_rad, measured.gripper_open)
+            self._following.begin(measured.position_rad)
             self.is_seeded = True
         joints = len(self._robot.joints)
         motion = self._shaper.step(target[:joints], velocity[:joints])
@@ -78,12 +107,12 @@ class Motion:
             commands += [] if command is None else [command]
         return commands
 
-    def ahead(self, lookahead: Lookahead, scheduler: ChunkScheduler, now_s: float) -> list[Command]:
+    def ahead(self, scheduler: ChunkScheduler, now_s: float) -> list[Command]:
         """The commands that would follow if nothing new came, until rest."""
         if not self.is_seeded:
             return []
         state, gripper_open = self._shaper.state, self.safety.gripper_open
-        return lookahead.commands(scheduler, state, gripper_open, now_s)
+        return self._lookahead.commands(scheduler, state, gripper_open, now_s)
 
     def origin(self, measured: RobotState) -> FloatArray:
         """The action (A,) the arm is at: commanded, or measured before the first command."""
@@ -95,7 +124,10 @@ class Motion:
         self, motion: MotionState, gripper_open: float | None, now_s: float
     ) -> Command | None:
         position, velocity = np.array(motion.position), np.array(motion.velocity)
-        return self.safety.apply(position, velocity, gripper_open, now_s)
+        command = self.safety.apply(position, velocity, gripper_open, now_s)
+        if command is not None:
+            self._following.note(command.position_rad)
+        return command
 
     def _is_elsewhere(self, measured: RobotState | None) -> bool:
         if measured is None:

@@ -11,8 +11,11 @@ import numpy as np
 from vla_ros.datatypes import ActionChunk, Command, FloatArray, Observation
 from vla_ros.errors import ActionError
 from vla_ros.robot_config import RobotConfig
+from vla_ros.runtime.workspace import Workspace
 
 _ROUNDING = 1e-6
+# The shaper looks at points of the tip's path; what lies between them is not held against it.
+_BOX_SLACK_M = 0.005
 
 
 class SafetyFilter:
@@ -28,6 +31,7 @@ class SafetyFilter:
         self.refused = 0
         self._robot = robot
         self._limits = robot.limits
+        self._workspace = Workspace.of(robot, slack_m=_BOX_SLACK_M)
         self._step_rad = robot.limits.velocity_rad_s * robot.tick_s
         self._position_rad: FloatArray | None = None
         self._gripper_open: float | None = None
@@ -52,8 +56,8 @@ class SafetyFilter:
         """The command for this tick; `None` before `seed`.
 
         Finite, inside the position limits (a joint that was outside may only come back), at most
-        one tick at the velocity limit away from the command before. The gripper keeps its opening
-        when `gripper_open` is `None` or not finite.
+        one tick at the velocity limit away from the command before, the tip in its box.
+        The gripper keeps its opening when `gripper_open` is `None` or not finite.
         """
         if self._position_rad is None:
             return None
@@ -61,6 +65,7 @@ class SafetyFilter:
             self.refused += 1
             position_rad, velocity_rad_s = self._position_rad, np.zeros_like(self._position_rad)
         position, velocity = self._inside(position_rad, velocity_rad_s, self._position_rad)
+        position, velocity = self._in_box(position, velocity, self._position_rad)
         # A bound that is no number would turn a finite setpoint into one that is not.
         if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
             self.refused += 1
@@ -86,6 +91,14 @@ class SafetyFilter:
         moved = np.abs(position - position_rad) + np.abs(velocity - velocity_rad_s)
         self.clamped += int(moved.max() > _ROUNDING)
         return position, velocity
+
+    def _in_box(
+        self, position_rad: FloatArray, velocity_rad_s: FloatArray, previous: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        if self._workspace is None or self._workspace.holds(position_rad[None], previous):
+            return position_rad, velocity_rad_s
+        self.clamped += 1
+        return previous, np.zeros_like(previous)
 
     def checked(self, chunk: ActionChunk, observation: Observation) -> ActionChunk:
         """Return the chunk planned from `observation`, as float64, its targets inside the limits.

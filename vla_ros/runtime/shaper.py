@@ -10,7 +10,7 @@ Joints are handled as plain floats: for seven of them numpy's calls cost more th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ruckig import (
@@ -25,7 +25,8 @@ from ruckig import (
 
 from vla_ros.datatypes import FloatArray
 from vla_ros.robot_config import JointLimits
-from vla_ros.runtime.stopping import stop_after, stopping_range
+from vla_ros.runtime.stopping import stop_after, stop_duration_s, stopping_range
+from vla_ros.runtime.workspace import POINTS, Workspace
 
 # A distance d is closed at the speed `gain * d`. A joint that needs long to build acceleration up
 # would swing under the full gain.
@@ -66,15 +67,19 @@ class Shaper:
     """Follows a target joint by joint.
 
     A step is taken only when the joint could still stop inside its position limits after it;
-    otherwise it takes a step of its stop, which was safe the tick before.
+    otherwise it takes a step of its stop, which was safe the tick before. So it is with the arm as
+    a whole and the box of its tip.
 
     Attributes:
         state: The motion commanded last; meaningless before `seed`.
-        clamped: Number of targets that were outside the position limits.
+        clamped: Number of targets that were outside the position limits, or the box.
     """
 
-    def __init__(self, limits: JointLimits, tick_s: float) -> None:
-        self._joints = _joints(limits)
+    def __init__(
+        self, limits: JointLimits, tick_s: float, workspace: Workspace | None = None
+    ) -> None:
+        self._full_joints = self._joints = _joints(limits)
+        self._workspace = workspace
         self._rest = [0.0] * len(self._joints)
         self.state = MotionState(position=self._rest, velocity=self._rest, acceleration=self._rest)
         self.clamped = 0
@@ -88,19 +93,32 @@ class Shaper:
         """Whether the commanded motion has ended."""
         return not any(self.state.velocity) and not any(self.state.acceleration)
 
+    def slow_down(self, speed_scale: float) -> None:
+        """Move at most at this share in [0, 1] of the velocity limits from now on.
+
+        A faster motion is slowed down to it inside the acceleration and jerk limits.
+        """
+        self._joints = [
+            replace(joint, velocity=speed_scale * joint.velocity) for joint in self._full_joints
+        ]
+
     def seed(self, position_rad: FloatArray, velocity_rad_s: FloatArray) -> None:
         """Start from a measured state, shapes (J,), finite.
 
-        A velocity that could not be stopped inside the position limits is taken as zero.
+        A velocity that could not be stopped inside the position limits is taken as zero, and so are
+        all when the tip could not be stopped inside its box.
         """
         position, velocity = position_rad.tolist(), velocity_rad_s.tolist()
         velocity = [
             _clip(v, -joint.velocity, joint.velocity)
-            for v, joint in zip(velocity, self._joints, strict=True)
+            for v, joint in zip(velocity, self._full_joints, strict=True)
         ]
         moving = MotionState(position=position, velocity=velocity, acceleration=self._rest)
         overruns = self._overruns(moving, position)
         velocity = [0.0 if over else v for over, v in zip(overruns, velocity, strict=True)]
+        moving = MotionState(position=position, velocity=velocity, acceleration=self._rest)
+        if self._leaves_workspace(moving, position):
+            velocity = self._rest
         self.state = MotionState(position=position, velocity=velocity, acceleration=self._rest)
 
     def step(self, target_rad: FloatArray, target_velocity_rad_s: FloatArray) -> MotionState:
@@ -111,6 +129,7 @@ class Shaper:
         target, drift = target_rad.tolist(), target_velocity_rad_s.tolist()
         if not all(map(math.isfinite, (*target, *drift))):
             return self.stop()
+        target, drift = self._in_workspace(target, drift)
         try:
             wanted = self._plan(self._speeds(target, drift))
         except RuckigError:
@@ -118,11 +137,45 @@ class Shaper:
         overruns = self._overruns(wanted, self.state.position)
         if any(overruns):
             wanted = _choose(overruns, self._stopping(), wanted)
+        if self._leaves_workspace(wanted, self.state.position):
+            wanted = self._stopping()
         return self._accept(wanted)
 
     def stop(self) -> MotionState:
         """Decelerate one tick; once at rest, keep the pose. Never raises: Ruckig has no part."""
         return self.state if self.is_at_rest else self._accept(self._stopping())
+
+    def _in_workspace(
+        self, target: list[float], drift: list[float]
+    ) -> tuple[list[float], list[float]]:
+        """The target with the tip inside its box; at its wall it is waited for."""
+        if self._workspace is None:
+            return target, drift
+        reached = self._workspace.within_reach(self.state.position, target)
+        if reached is target:
+            return target, drift
+        self.clamped += 1
+        return reached, self._rest
+
+    def _leaves_workspace(self, state: MotionState, previous_rad: list[float]) -> bool:
+        """Whether the tip would leave its box when the arm stopped from `state`."""
+        if self._workspace is None:
+            return False
+        return not self._workspace.holds(self._stopping_path(state), np.array(previous_rad))
+
+    def _stopping_path(self, state: MotionState) -> FloatArray:
+        """Joint positions (N, J) on the fastest way from `state` to rest."""
+        motions = list(zip(state.velocity, state.acceleration, self._joints, strict=True))
+        duration_s = max(stop_duration_s(v, a, j.acceleration, j.jerk) for v, a, j in motions)
+        return np.array(
+            [
+                [
+                    x + stop_after(time_s, v, a, j.acceleration, j.jerk)[0]
+                    for x, (v, a, j) in zip(state.position, motions, strict=True)
+                ]
+                for time_s in np.linspace(0.0, duration_s, POINTS).tolist()
+            ]
+        )
 
     def _speeds(self, target: list[float], drift: list[float]) -> list[float]:
         """The speed each joint should have, to follow its target."""

@@ -57,6 +57,16 @@ def stop_after(
     return x, 0.0, 0.0
 
 
+def stop_duration_s(
+    velocity: float, acceleration: float, max_acceleration: float, max_jerk: float
+) -> float:
+    """Time of the fastest way to rest; the arguments are those of `stopping_range`."""
+    if _left(velocity, acceleration, max_jerk) < 0.0:
+        velocity, acceleration = -velocity, -acceleration
+    fall_s, coast_s, peak = _braking(velocity, acceleration, max_acceleration, max_jerk)
+    return fall_s + coast_s + peak / max_jerk
+
+
 def _left(velocity: float, acceleration: float, max_jerk: float) -> float:
     """The velocity that is left when the acceleration is taken back to zero.
 

@@ -16,12 +16,14 @@ class Counters:
         overruns: Chunks that came later than `chunks.execute_s` after their observation.
         dropped_chunks: Chunks not played: bad, too late, or planned before a hold or new epoch.
         clamped: Targets or setpoints that had to be moved inside the limits.
+        wild_chunks: Chunks that jump, or ask for what is far outside the limits or the box.
         ignored_inputs: Joint states and pictures of a wrong shape, not finite, or overtaken.
     """
 
     overruns: int
     dropped_chunks: int
     clamped: int
+    wild_chunks: int
     ignored_inputs: int
 
 

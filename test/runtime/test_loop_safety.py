@@ -1,0 +1,350 @@
+"""The loop's reactions to broken cameras, people, neighbours, the arm itself and wild policies."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from vla_ros.datatypes import Frame, Status
+from vla_ros.robot_safety import DeadmanConfig, SafetyConfig
+from vla_ros.runtime.interlocks import DRIVER_GONE_AFTER_S
+
+STILL = np.full((8, 8, 3), 200, np.uint8)
+BLACK = np.zeros((8, 8, 3), np.uint8)
+
+
+def positions(ticks):
+    return np.array([tick.command.position_rad for tick in ticks])
+
+
+def until(rig, status):
+    """Tick until `status`; how long it took."""
+    begin_s = rig.now_s
+    rig.until(status, seconds=8.0)
+    return rig.now_s - begin_s
+
+
+def assert_rests(rig, status, motion_within):
+    """The arm comes to rest inside its limits, and stays."""
+    ticks = rig.run(1.0)
+    assert {tick.status for tick in ticks} == {status}
+    after = positions(ticks)
+    assert (after[-1] == after[-30]).all()
+    motion_within(rig.robot, [command.position_rad for command in rig.commands])
+
+
+# --- cameras
+
+
+@pytest.mark.fault(3, bound_s=0.51)
+def test_black_pictures_hold_when_the_last_good_one_is_stale(rig, reaction, motion_within):
+    rig.start()
+    rig.cameras = {"front"}
+    begin_s = last_s = rig.now_s
+    while rig.tick().status is Status.RUNNING:
+        rig.loop.put_frame("wrist", Frame(pixels=BLACK, stamp_s=rig.now_s))
+    tick = rig.tick()
+    assert tick.status is Status.HOLD_STALE_CAMERA
+    assert "camera wrist" in tick.reason
+    assert "its newest pictures are black" in tick.reason
+    reaction(tick.stamp_s - 0.01 - begin_s)
+    assert last_s < tick.stamp_s
+    assert_rests(rig, Status.HOLD_STALE_CAMERA, motion_within)
+    rig.cameras = {"front", "wrist"}
+    assert rig.run(0.5)[-1].status is Status.RUNNING
+
+
+@pytest.mark.fault(3, bound_s=0.6)
+def test_a_frozen_camera_holds_and_resumes_when_it_lives(
+    make_rig, policy, robot, reaction, motion_within
+):
+    cameras = {
+        name: dataclasses.replace(camera, frozen_after_rad=0.2)
+        for name, camera in robot.cameras.items()
+    }
+    rig = make_rig(policy, robot=dataclasses.replace(robot, cameras=cameras))
+    rig.start()
+    frozen_s, rig.picture = rig.now_s, lambda: STILL
+    reaction(until(rig, Status.HOLD_STALE_CAMERA))
+    tick = rig.tick()
+    assert "the same picture to the bit while a joint moved by 0.2" in tick.reason
+    assert tick.ages_s["front"] == pytest.approx(tick.stamp_s - frozen_s, abs=0.02)
+    assert_rests(rig, Status.HOLD_STALE_CAMERA, motion_within)
+    del rig.picture
+    assert rig.run(0.5)[-1].status is Status.RUNNING
+
+
+@pytest.mark.fault(3, bound_s=0.51)
+def test_a_camera_that_repeats_its_stamp_holds(rig, reaction, motion_within):
+    rig.start()
+    rig.cameras = {"front"}
+    last = Frame(pixels=rig.picture(), stamp_s=rig.now_s)
+    begin_s = rig.now_s
+    while rig.tick().status is Status.RUNNING:
+        rig.loop.put_frame("wrist", last)
+    reaction(rig.now_s - begin_s)
+    assert_rests(rig, Status.HOLD_STALE_CAMERA, motion_within)
+
+
+def test_a_still_simulation_is_not_frozen(rig, policy):
+    policy.speed_rad_s = 0.0
+    rig.picture = lambda: STILL
+    rig.start()
+    assert {tick.status for tick in rig.run(3.0)} == {Status.RUNNING}
+
+
+# --- people
+
+
+@pytest.fixture
+def make_guarded(make_rig, policy, robot):
+    def make(**safety):
+        guarded = dataclasses.replace(robot, safety=SafetyConfig(**safety))
+        return make_rig(policy, robot=guarded)
+
+    return make
+
+
+@pytest.mark.fault(26, bound_s=0.01)
+def test_a_pressed_emergency_stop_is_a_fault_at_once_and_latched(
+    make_guarded, reaction, motion_within
+):
+    rig = make_guarded(emergency_stop_topic="/stop")
+    assert rig.start().status is Status.RUNNING
+    rig.loop.interlocks.put_emergency_stop(True)
+    reaction(until(rig, Status.FAULT_EMERGENCY_STOP))
+    assert "/stop" in rig.tick().reason
+    assert_rests(rig, Status.FAULT_EMERGENCY_STOP, motion_within)
+    rig.loop.interlocks.put_emergency_stop(False)
+    assert rig.run(0.3)[-1].status is Status.FAULT_EMERGENCY_STOP, "a fault is latched"
+    rig.loop.reset(rig.now_s)
+    assert rig.run(0.3)[-1].status is Status.RUNNING
+
+
+@pytest.mark.fault(26, bound_s=0.31)
+def test_a_deadman_that_falls_silent_holds_and_resumes(make_guarded, reaction, motion_within):
+    rig = make_guarded(deadman=DeadmanConfig(topic="/deadman"))
+    rig.loop.set_instruction("pick")
+    ticks = rig.run(0.5)
+    assert {tick.status for tick in ticks} == {Status.HOLD_DEADMAN}
+    assert all(tick.command is None for tick in ticks)
+
+    def held(seconds):
+        for _ in range(round(seconds / 0.1)):
+            rig.loop.interlocks.put_deadman(True)
+            ticks = rig.run(0.1)
+        return ticks[-1].status
+
+    assert held(0.5) is Status.RUNNING
+    rig.loop.interlocks.put_deadman(True)
+    rig.tick()
+    reaction(until(rig, Status.HOLD_DEADMAN))
+    assert_rests(rig, Status.HOLD_DEADMAN, motion_within)
+    assert held(0.5) is Status.RUNNING
+
+
+# --- neighbours
+
+
+@pytest.mark.fault(22, bound_s=0.01)
+def test_another_commander_holds_and_afterwards_the_arm_goes_on_from_where_it_is(
+    rig, reaction, motion_within
+):
+    rig.start()
+    rig.loop.interlocks.rivals = "/teleop commands on /arm too"
+    reaction(until(rig, Status.HOLD_OTHER_COMMANDER))
+    assert_rests(rig, Status.HOLD_OTHER_COMMANDER, motion_within)
+    moved_rad = rig.position_rad - 0.5  # by the other one
+    for _ in range(20):
+        rig.position_rad = moved_rad
+        rig.tick()
+    rig.loop.interlocks.rivals = ""
+    rig.position_rad, count = moved_rad, len(rig.commands)
+    rig.feed()
+    rig.loop.reseed()
+    assert rig.run(0.5)[-1].status is Status.RUNNING
+    assert np.abs(rig.commands[count].position_rad - moved_rad).max() < 1e-3
+    motion_within(rig.robot, [command.position_rad for command in rig.commands[count:]])
+
+
+@pytest.mark.fault(23, bound_s=0.01)
+def test_without_a_driver_nothing_begins_and_one_that_goes_is_a_fault_in_the_end(
+    make_rig, policy, reaction, motion_within
+):
+    rig = make_rig(policy)
+    rig.loop.interlocks.unheard = "nobody listens to our commands on /arm"
+    rig.loop.set_instruction("pick")
+    ticks = rig.run(DRIVER_GONE_AFTER_S + 1.0)
+    assert {tick.status for tick in ticks} == {Status.WAITING_FOR_DRIVER}
+    assert all(tick.command is None for tick in ticks)
+    rig.loop.interlocks.unheard = ""
+    assert rig.run(0.5)[-1].status is Status.RUNNING
+    rig.loop.interlocks.unheard = "nobody listens to our commands on /arm"
+    reaction(until(rig, Status.HOLD_NO_DRIVER))
+    assert_rests(rig, Status.HOLD_NO_DRIVER, motion_within)
+    assert until(rig, Status.FAULT_NO_DRIVER) < DRIVER_GONE_AFTER_S
+    rig.loop.interlocks.unheard = ""
+    assert rig.run(0.3)[-1].status is Status.FAULT_NO_DRIVER, "a fault is latched"
+    rig.loop.reset(rig.now_s)
+    assert rig.run(0.3)[-1].status is Status.RUNNING
+
+
+# --- the arm
+
+
+@pytest.mark.fault(23, bound_s=1.2)
+def test_an_arm_that_stands_still_holds_then_faults(make_rig, policy, reaction, middle_rad):
+    rig = make_rig(policy)
+    policy.actions = np.hstack([np.tile(middle_rad + 0.5, (16, 1)), np.ones((16, 1))])
+    rig.loop.set_instruction("pick")
+    begin_s, statuses = rig.now_s, []
+    for _ in range(600):
+        rig.position_rad = middle_rad
+        statuses.append(rig.tick().status)
+    hold = statuses.index(Status.HOLD_NOT_FOLLOWING)
+    fault = statuses.index(Status.FAULT_NOT_FOLLOWING)
+    reaction(0.01 * hold)
+    assert 0.01 * (fault - hold) == pytest.approx(3.0, abs=0.1)
+    tick = rig.tick()
+    assert re.search(r"panda_joint\d is 0\.\d+ rad from all that was commanded", tick.reason)
+    assert "limit 0.2 rad (robot file panda.yaml, safety.following)" in tick.reason
+    assert begin_s < tick.stamp_s
+    rig.run(1.0)
+    assert rig.tick().status is Status.FAULT_NOT_FOLLOWING, "latched, though the arm is back"
+    rig.loop.reset(rig.now_s)
+    assert rig.run(0.2)[-1].status is Status.RUNNING
+
+
+def test_an_arm_that_lags_by_a_third_of_a_second_follows(make_rig, policy, middle_rad):
+    rig = make_rig(policy)
+    policy.plan = lambda observation: np.hstack(
+        [
+            middle_rad
+            + 0.8 * np.sin(observation.stamp_s + 0.05 * np.arange(1, 17))[:, None]
+            + np.zeros((16, 7)),
+            np.ones((16, 1)),
+        ]
+    )
+    rig.loop.set_instruction("sway")
+    seen = set()
+    for index in range(800):
+        lagging = rig.commands[max(0, index - 34)].position_rad if rig.commands else middle_rad
+        rig.position_rad = lagging
+        seen.add(rig.tick().status)
+    assert Status.HOLD_NOT_FOLLOWING not in seen
+    lag = np.abs(rig.commands[-1].position_rad - lagging)
+    assert np.ptp([c.position_rad for c in rig.commands], axis=0).min() > 1.0
+    assert lag.max() < 0.4
+
+
+@pytest.mark.fault(29, bound_s=0.01)
+@pytest.mark.parametrize("toward", [-1, 1])
+def test_an_arm_outside_its_limits_is_brought_back_or_not_commanded(
+    make_rig, policy, robot, reaction, toward
+):
+    limit = robot.limits.upper_rad if toward > 0 else robot.limits.lower_rad
+    policy.speed_rad_s = 0.5 * toward
+    rig = make_rig(policy, position_rad=limit + toward * 0.15)
+    assert rig.start(seconds=1.5).status is Status.RUNNING
+    path = [limit + toward * 0.15, *[command.position_rad for command in rig.commands]]
+    moves = toward * np.diff(path, axis=0)
+    assert moves.max() <= 1e-9, "outward"
+    assert moves.sum(axis=0).max() < -0.1, "not brought back"
+    far = make_rig(policy, position_rad=limit + toward * 0.25)
+    far.loop.set_instruction("pick")
+    reaction(until(far, Status.WAITING_OUTSIDE_LIMITS))
+    ticks = far.run(1.0)
+    assert all(tick.command is None for tick in ticks)
+    assert "panda_joint1 is measured 0.25 rad outside its limits" in ticks[-1].reason
+
+
+@pytest.mark.fault(29)
+def test_an_arm_in_motion_is_taken_over_at_its_speed(make_rig, policy, motion_within, middle_rad):
+    rig = make_rig(policy)
+    speed = 0.3
+    rig.loop.set_instruction("pick")
+    while not rig.commands:
+        rig.position_rad = rig.position_rad + speed * 0.01
+        rig.velocity_rad_s = np.full(7, speed)
+        seeded_from = rig.position_rad
+        rig.tick()
+    rig.run(1.0)
+    path = [seeded_from - 0.01 * speed, seeded_from, *[c.position_rad for c in rig.commands]]
+    motion_within(rig.robot, path)
+
+
+# --- the policy
+
+
+@pytest.mark.fault(27, bound_s=3.35)
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda plan, limits: plan.__setitem__(3, 50.0), "beyond its limit"),
+        (
+            lambda plan, limits: plan.__setitem__((slice(8, None), 2), limits.upper_rad[2]),
+            "panda_joint3 is to jump at",
+        ),
+    ],
+)
+def test_wild_actions_are_clamped_and_counted_and_a_fault_when_they_persist(
+    rig, policy, robot, reaction, motion_within, spoil, words
+):
+    policy.speed_rad_s = 0.05
+    rig.start()
+    sane = policy.plan
+
+    def plan(observation):
+        actions = sane(observation)
+        spoil(actions, robot.limits)
+        return actions
+
+    policy.plan = plan
+    begun = rig.tick().counters.wild_chunks
+    reaction(until(rig, Status.FAULT_WILD_ACTIONS))
+    tick = rig.tick()
+    assert words in tick.reason
+    assert tick.counters.wild_chunks > begun + 5
+    assert_rests(rig, Status.FAULT_WILD_ACTIONS, motion_within)
+    policy.plan = sane
+    rig.loop.reset(rig.now_s)
+    assert rig.run(0.5)[-1].status is Status.RUNNING
+
+
+def test_a_wild_action_now_and_then_is_no_fault(rig, policy):
+    sane, policy.speed_rad_s = policy.plan, 0.05
+
+    def plan(observation):
+        actions = sane(observation)
+        if len(policy.seen) % 3:
+            actions[3] = 50.0
+        return actions
+
+    policy.plan = plan
+    rig.start()
+    ticks = rig.run(6.0)
+    assert not any(tick.status.is_fault for tick in ticks)
+    assert ticks[-1].counters.wild_chunks > 5
+
+
+# --- limits
+
+
+@pytest.mark.fault(24)
+def test_slowing_down_keeps_acceleration_and_jerk_and_then_the_lower_speed(
+    rig, policy, motion_within
+):
+    policy.speed_rad_s = 1.0
+    rig.start(seconds=1.0)
+    assert np.abs(rig.velocity_rad_s).max() > 0.8
+    rig.loop.slow_down(0.2)
+    rig.run(0.5)
+    count = len(rig.commands)
+    rig.run(1.0)
+    motion_within(rig.robot, [command.position_rad for command in rig.commands])
+    slow = np.diff([c.position_rad for c in rig.commands[count:]], axis=0) / rig.robot.tick_s
+    assert (np.abs(slow) <= 0.2 * rig.robot.limits.velocity_rad_s * 1.001).all()
+    assert np.abs(slow).max() > 0.1

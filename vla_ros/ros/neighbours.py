@@ -1,0 +1,66 @@
+"""Who else is on our command topics: looked at a few times a second, told to the loop.
+
+The graph lists a node that was killed for up to 20 s (Fast DDS's lease), so it is asked about
+rivals and listeners, never about crashes of what must be noticed at once.
+"""
+
+from __future__ import annotations
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from vla_ros.robot_config import RobotConfig
+from vla_ros.ros.edge import guarded
+from vla_ros.ros.sinks import CommandSink
+from vla_ros.runtime import ControlLoop
+
+_PERIOD_S = 0.2
+
+
+class Neighbours:
+    """Tells the loop's interlocks what the graph shows; `close` ends that."""
+
+    def __init__(
+        self, node: Node, robot: RobotConfig, sink: CommandSink, loop: ControlLoop
+    ) -> None:
+        self._node = node
+        self._emergency_stop_topic = robot.safety.emergency_stop_topic
+        self._sink = sink
+        self._loop = loop
+        # Steady: a driver that is gone under a stopped clock is gone.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        look = guarded(node.get_logger(), self.look)
+        self._timer = node.create_timer(_PERIOD_S, look, clock=steady)
+
+    def look(self) -> None:
+        """Look at the graph now."""
+        interlocks = self._loop.interlocks
+        had_rivals = bool(interlocks.rivals)
+        interlocks.rivals = self._rivals()
+        interlocks.unheard = self._unheard()
+        interlocks.no_button = self._no_button()
+        if had_rivals and not interlocks.rivals:
+            self._loop.reseed()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._node.destroy_timer(self._timer)
+
+    def _rivals(self) -> str:
+        found = [
+            f"{', '.join(names)} commands on {topic} too"
+            for topic, names in self._sink.rivals().items()
+            if names
+        ]
+        hint = " (a node that was killed is listed for up to 20 s)"
+        return "; ".join(found) + hint if found else ""
+
+    def _unheard(self) -> str:
+        topics = [topic for topic, count in self._sink.listeners().items() if count == 0]
+        return f"nobody listens to our commands on {', '.join(topics)}" if topics else ""
+
+    def _no_button(self) -> str:
+        topic = self._emergency_stop_topic
+        if topic is None or self._node.count_publishers(self._node.resolve_topic_name(topic)):
+            return ""
+        return f"nobody publishes the emergency stop on {topic}"
