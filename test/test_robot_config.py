@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from vla_ros.errors import RobotFileError, UrdfError
-from vla_ros.robot_config import JointLimits, load_robot
+from vla_ros.robot_config import JOINS, JointLimits, load_robot
 from vla_ros.share import share_path
 from vla_ros.urdf import chain_to, read_joints
 
@@ -85,6 +85,17 @@ def test_safety_is_optional_and_read(write: Callable[..., Path]) -> None:
     assert robot.safety.workspace is not None
     np.testing.assert_array_equal(robot.safety.workspace.upper_m, [0.7, 0.5, 0.8])
     assert robot.safety.following.within_s == 1
+
+
+@pytest.mark.parametrize("join", JOINS)
+def test_how_chunks_join_may_be_chosen(write: Callable[..., Path], join: str) -> None:
+    assert load_robot(write(lambda data: data["chunks"].update(join=join))).chunks.join == join
+    assert load_robot(PANDA).chunks.join == "blend"
+
+
+def test_an_unknown_join_is_refused(write: Callable[..., Path]) -> None:
+    with pytest.raises(RobotFileError, match=r"chunks.join: 'glue' is not one of \['latest', "):
+        load_robot(write(lambda data: data["chunks"].update(join="glue")))
 
 
 def test_chunks_may_be_left_out(write: Callable[..., Path]) -> None:

@@ -24,6 +24,7 @@ from vla_ros.robot_safety import SafetyConfig, build_safety
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 GRIPPER = "gripper"
+JOINS = ("latest", "blend", "ensemble")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,11 +97,19 @@ class CameraConfig(InputConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkConfig:
-    """How action chunks are played: see the robot file's `chunks`."""
+    """How action chunks are played: see the robot file's `chunks`.
+
+    Attributes:
+        execute_s: How much of a chunk is played before the next is asked for, at most.
+        blend_s: Over how long a new chunk fades in, for `blend`.
+        expire_after_s: Age of the observation after which its chunk is not played any more.
+        join: How a new chunk joins the running one: one of `JOINS`.
+    """
 
     execute_s: float
     blend_s: float
     expire_after_s: float
+    join: str = "blend"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

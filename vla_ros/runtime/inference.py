@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vla_ros.datatypes import ActionChunk, Observation, Status
 from vla_ros.errors import InstructionError
+from vla_ros.runtime.delay import Delay
 from vla_ros.runtime.latest import Obstacle
 from vla_ros.runtime.worker import Worker, WorkerError
 
@@ -30,12 +31,14 @@ class Inference:
         fault: Latched until `forgive`.
         trouble: The last failure, until a good chunk comes.
         voided: Number of chunks that came back after `void`, and were dropped.
+        delay: How long a plan takes.
     """
 
     def __init__(self, worker: Worker) -> None:
         self.fault: Obstacle | None = None
         self.trouble: Obstacle | None = None
         self.voided = 0
+        self.delay, self._asked_s = Delay(), 0.0
         self._worker = worker
         self._asked: Observation | None = None
         self._is_void = False
@@ -61,7 +64,7 @@ class Inference:
         if self._waiting_since_s is None:
             self._waiting_since_s = now_s
         if self._worker.request(observation, now_s):
-            self._asked, self._is_void = observation, False
+            self._asked, self._asked_s, self._is_void = observation, now_s, False
 
     def void(self) -> None:
         """Drop the plan under way when it comes: the arm will not be where it was planned for."""
@@ -98,6 +101,7 @@ class Inference:
         if isinstance(result, WorkerError):
             self._blame_policy(result, now_s)
             return None
+        self.delay.add(now_s - self._asked_s)
         if self._is_void:
             self.voided += 1
             return None

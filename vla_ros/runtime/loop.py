@@ -245,9 +245,8 @@ class ControlLoop:
 
     def _is_due(self, now_s: float) -> bool:
         """Whether it is time to ask: no plan, or the share of it that is to be played is over."""
-        chunk, execute_s = self._scheduler.chunk, self._robot.chunks.execute_s
-        spent = chunk is None or now_s >= chunk.start_s + execute_s - _ROUNDING_S
-        return spent and self._inference.is_free(now_s)
+        ask_s = self._scheduler.ask_s(self._inference.delay.expected_s)
+        return now_s >= ask_s - _ROUNDING_S and self._inference.is_free(now_s)
 
     def _observation(self) -> Observation:
         return Observation(

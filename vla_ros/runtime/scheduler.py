@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 
 import numpy as np
 
 from vla_ros.datatypes import ActionChunk, FloatArray
 from vla_ros.robot_config import ChunkConfig
+from vla_ros.runtime.averaging import Votes, average
 
 # The slope is a mean over one step, from a quarter before to three quarters after now. Looking
 # slightly ahead makes up for the time a jerk-limited joint needs to change its speed: measured at
@@ -30,18 +32,42 @@ class ChunkScheduler:
         self._joints = joints
         self._due_s: list[float] = []
         self._points: list[FloatArray] = []
+        self._votes = Votes()
+        fades = chunks.join == "blend" and chunks.blend_s > 0
+        self._fade_s = chunks.blend_s if fades else 0.0
+        self._is_smooth = fades or chunks.join == "ensemble"
 
     def clear(self) -> None:
         """Drop the running plan."""
         self.chunk = None
         self._due_s, self._points = [], []
+        self._votes.clear()
+
+    def ask_s(self, delay_s: float) -> float:
+        """When to ask for the next plan: it shall be there before the running one ends.
+
+        Args:
+            delay_s: How long a plan takes from being asked for.
+        """
+        if self.chunk is None:
+            return -math.inf
+        start_s = self.chunk.start_s
+        # The slope looks ahead, so it falls before the last step is due. A chunk of one step is
+        # asked for step by step all the same: nothing else follows it.
+        spare_s = _SLOPE_AHEAD * self.chunk.step_s if len(self.chunk.actions) > 1 else 0.0
+        ends_s = min(self._due_s[-1] - spare_s, start_s + self._chunks.expire_after_s)
+        return min(start_s + self._chunks.execute_s, ends_s - delay_s)
 
     def merge(self, chunk: ActionChunk, now_s: float, origin: FloatArray | None = None) -> bool:
         """Replace everything after now by the steps of `chunk` that are not late yet.
 
-        The new plan joins the running one by offset-align-and-fade:
-        a'(t) = a(t) + (running(now) - a(now)) * max(0, 1 - (t - now) / blend_s) on the joint
-        columns; the gripper column switches. `blend_s` of 0 is a plain switch.
+        How the new plan joins the running one is the robot file's `chunks.join`. It concerns the
+        joint columns; the gripper column always switches.
+
+        - `latest`: it is followed at once.
+        - `blend`: offset-align-and-fade,
+          a'(t) = a(t) + (running(now) - a(now)) * max(0, 1 - (t - now) / blend_s).
+        - `ensemble`: the mean of all plans for a moment, see `averaging.py`.
 
         Args:
             chunk: Actions (T, A).
@@ -59,14 +85,12 @@ class ChunkScheduler:
         plan_s = [chunk.start_s, *due_s.tolist()]
         plan = [self._start(chunk, origin), *chunk.actions]
         here = _interpolate(plan_s, plan, now_s)
-        offset = np.zeros_like(here)
-        if running is not None:
-            offset[: self._joints] = (running - here)[: self._joints]
         times_s, points = [now_s, *plan_s[first + 1 :]], [here, *plan[first + 1 :]]
-        points = [
-            point + offset * self._fade(t - now_s) for t, point in zip(times_s, points, strict=True)
-        ]
-        past_s, past = self._past(now_s) if self._chunks.blend_s > 0 else ([], [])
+        if self._chunks.join == "ensemble":
+            points = self._averaged(times_s, points)
+        elif running is not None:
+            points = self._faded(times_s, points, running - here)
+        past_s, past = self._past(now_s) if self._is_smooth else ([], [])
         self._due_s, self._points, self.chunk = past_s + times_s, past + points, chunk
         return True
 
@@ -88,22 +112,44 @@ class ChunkScheduler:
         """The new plan's action (A,) at the chunk's start, which the chunk does not tell.
 
         It is what was the target then, so that a chunk of one step is reached on a straight line.
-        Joints that blend take the first two steps extended backwards instead: the policy plans
-        from the measured pose, which lags behind the target, and a line from the target to the
-        first step would have another slope than the plan.
+        Joints that join smoothly take the first two steps extended backwards instead: the policy
+        plans from the measured pose, which lags behind the target, and a line from the target to
+        the first step would have another slope than the plan.
         """
         start = self._at(chunk.start_s) if self._due_s else origin
         start = chunk.actions[0].copy() if start is None else start.copy()
-        if self._chunks.blend_s > 0 and len(chunk.actions) > 1:
+        if self._is_smooth and len(chunk.actions) > 1:
             start[: self._joints] = (2 * chunk.actions[0] - chunk.actions[1])[: self._joints]
         return start
 
     def _at(self, time_s: float) -> FloatArray:
         return _interpolate(self._due_s, self._points, time_s)
 
-    def _fade(self, ahead_s: float) -> float:
-        blend_s = self._chunks.blend_s
-        return max(0.0, 1.0 - ahead_s / blend_s) if blend_s > 0 else 0.0
+    def _faded(
+        self, times_s: list[float], points: list[FloatArray], gap: FloatArray
+    ) -> list[FloatArray]:
+        """The points, moved by a part of the `gap` (A,) at the first of them that falls to zero."""
+        offset = np.zeros_like(gap)
+        offset[: self._joints] = gap[: self._joints]
+
+        def fade(ahead_s: float) -> float:
+            return max(0.0, 1.0 - ahead_s / self._fade_s) if self._fade_s > 0 else 0.0
+
+        return [
+            point + offset * fade(time_s - times_s[0])
+            for time_s, point in zip(times_s, points, strict=True)
+        ]
+
+    def _averaged(self, times_s: list[float], points: list[FloatArray]) -> list[FloatArray]:
+        """The mean of each point with what is planned for its time already."""
+        counts = self._votes.replace(times_s)
+        joints, means = self._joints, []
+        for time_s, point, count in zip(times_s, points, counts, strict=True):
+            mean = point.copy()
+            if count:
+                mean[:joints] = average(self._at(time_s)[:joints], point[:joints], count)
+            means.append(mean)
+        return means
 
     def _past(self, now_s: float) -> tuple[list[float], list[FloatArray]]:
         """The last two points before now, which the slope looks back at."""
