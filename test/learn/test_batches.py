@@ -57,6 +57,7 @@ def rows() -> Rows:
         state=state,
         action=np.repeat(number, 8, axis=1),
         target_m=target_m,
+        target_uv=np.arange(20, dtype=np.float32).reshape(10, 1, 2) / 20,
         episodes=(episode(0, 6, "push"), episode(6, 10, "pick")),
         fps=20.0,
         robot="panda",

@@ -70,7 +70,9 @@ def episode(seed: int, length: int = 7, **changes: Any) -> EpisodeData:
         "color": ("red", "blue")[seed % 2],
         "seed": seed,
     }
-    return EpisodeData(**(values | changes))
+    values |= changes
+    target_uv = rng.normal(size=(length, len(values["frames"]), 2)).astype(np.float32)
+    return EpisodeData(**({"target_uv": target_uv} | values))
 
 
 def write(root: Path, lengths: dict[int, int]) -> dict[int, EpisodeData]:
@@ -90,6 +92,7 @@ def assert_holds(dataset: Dataset, episodes: list[EpisodeData]) -> None:
         np.testing.assert_array_equal(dataset.state[rows], one.state)
         np.testing.assert_array_equal(dataset.action[rows], one.action)
         np.testing.assert_array_equal(dataset.target_m[rows], one.target_m)
+        np.testing.assert_array_equal(dataset.target_uv[rows], one.target_uv)
         assert (info.instruction, info.color) == (one.instruction, one.color)
         for name, frames in one.frames.items():
             assert read_numbers(dataset.frames[name][rows]) == read_numbers(frames)
@@ -398,14 +401,17 @@ def test_a_dataset_of_somebody_else(tmp_path: Path) -> None:
 
     def plain(info: dict[str, Any]) -> None:
         features = info["features"]
-        del features["target.position"], info["robot_type"]
+        del features["target.position"], features["target.in_pictures"], info["robot_type"]
         features["observation.state"]["names"] = {"motors": ["x", "y", "z"]}
         features["action"]["names"] = None
         features["observation.images.front"]["shape"] = [3, 32, 48]
 
     change_info(tmp_path, plain)
     (tmp_path / "meta/stats.json").unlink()
-    rewrite(tmp_path / DATA_0, lambda table: table.drop_columns(["target.position"]))
+    rewrite(
+        tmp_path / DATA_0,
+        lambda table: table.drop_columns(["target.position", "target.in_pictures"]),
+    )
     rewrite(
         tmp_path / "meta/episodes/chunk-000/file-000.parquet",
         lambda table: table.drop_columns(
@@ -414,6 +420,7 @@ def test_a_dataset_of_somebody_else(tmp_path: Path) -> None:
     )
     dataset = Dataset.open(tmp_path)
     assert np.isnan(dataset.target_m).all()
+    assert np.isnan(dataset.target_uv).all()
     assert [info.instruction for info in dataset.episodes] == [
         one.instruction for one in episodes.values()
     ]

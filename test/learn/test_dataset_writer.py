@@ -41,6 +41,7 @@ def episode(seed: int, **changes: Any) -> EpisodeData:
         "state": np.full((LENGTH, 2), seed, np.float32),
         "action": np.full((LENGTH, 2), seed, np.float32),
         "target_m": np.zeros((LENGTH, 3), np.float32),
+        "target_uv": np.zeros((LENGTH, 1, 2), np.float32),
         "instruction": f"take {seed % 4}",
         "task": "pick_object",
         "seed": seed,
@@ -174,6 +175,7 @@ def test_a_gap_in_the_parts_is_refused(tmp_path: Path) -> None:
         ({"state": np.full((LENGTH, 2), np.nan, np.float32)}, "state: row 0 is not finite"),
         ({"action": np.zeros((LENGTH, 3), np.float32)}, r"shape is \(12, 3\), not \(12, 2\)"),
         ({"target_m": np.zeros((LENGTH - 1, 3), np.float32)}, "target.position: its shape"),
+        ({"target_uv": None}, "target.in_pictures: it is missing"),
         ({"frames": {}}, r"its cameras are \[\], not \['front'\]"),
         ({"frames": {"front": np.zeros((LENGTH, 32, 32, 3))}}, "float64 .*not uint8"),
         ({"frames": {"front": np.zeros((LENGTH, 64, 32, 3), np.uint8)}}, "64, 32, 3"),
@@ -190,6 +192,19 @@ def test_an_episode_that_does_not_fit_leaves_no_trace(
         assert ("pick_object", 1) not in writer.seeds
         writer.add(episode(2))
     assert_whole(tmp_path, [0, 2])
+
+
+def test_a_dataset_that_does_not_know_the_target_says_so(tmp_path: Path) -> None:
+    """As one recorded from a robot, where nobody knows where the named object is."""
+    options: dict[str, Any] = {"robot": "r", "fps": 10, "cameras": ("front",)}
+    options |= {"height_px": 32, "width_px": 32, "has_target": False}
+    names = {"state_names": ("a", "b"), "action_names": ("a", "b")}
+    with DatasetWriter(tmp_path, **options, **names) as writer:
+        writer.add(episode(0, target_m=None, target_uv=None))
+        with pytest.raises(DatasetError, match="the dataset has no such column"):
+            writer.add(episode(1))
+    assert_whole(tmp_path, [0])
+    assert np.isnan(Dataset.open(tmp_path).target_uv).all()
 
 
 def test_an_interrupted_episode_shifts_nothing(tmp_path: Path) -> None:

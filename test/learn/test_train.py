@@ -67,6 +67,7 @@ def dataset(robot: RobotConfig) -> Dataset:
         state=state,
         action=action,
         target_m=target_m,
+        target_uv=np.repeat(target_m[:, None, :2] - 0.5, 2, axis=1),
         episodes=episodes,
         fps=20.0,
         robot="panda",

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from vla_ros.model.losses import behavior_cloning_loss, contrastive_loss
+from vla_ros.model.losses import behavior_cloning_loss, contrastive_loss, pointing_loss
+from vla_ros.model.pointing import cell_centers
 
 
 def test_masked_steps_do_not_count() -> None:
@@ -47,3 +48,19 @@ def test_pairs_of_the_same_instruction_are_no_negatives() -> None:
     instruction = torch.tensor([7, 7, 2, 3])
     assert contrastive_loss(vision, language, instruction).item() < 1e-4
     assert contrastive_loss(vision, language).item() > 0.3
+
+
+def test_pointing_at_the_named_object_costs_least_and_the_unseen_nothing() -> None:
+    target_uv = torch.tensor([[0.3, -0.7]])
+    (cell,) = (cell_centers(8) - target_uv).norm(dim=1).argsort()[:1].tolist()
+
+    def loss(at: int, target_uv: torch.Tensor) -> float:
+        logits = torch.zeros(1, 64)
+        logits[0, at] = 4.0
+        return pointing_loss(logits.log_softmax(dim=-1), target_uv).item()
+
+    costs = [loss(at, target_uv) for at in range(64)]
+    assert min(range(64), key=costs.__getitem__) == cell
+    assert costs[cell] < costs[cell + 1] < costs[cell + 3]
+    assert loss(cell, torch.tensor([[0.3, -1.2]])) == 0
+    assert loss(cell, torch.tensor([[float("nan"), 0.0]])) == 0

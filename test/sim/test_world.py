@@ -63,6 +63,25 @@ def test_named_block_is_seen_where_it_stands(world: TabletopSim) -> None:
     assert changed.sum() > 20
 
 
+@pytest.mark.parametrize("camera", ["front", "wrist"])
+def test_place_in_the_picture_is_where_the_block_is_drawn(world: TabletopSim, camera: str) -> None:
+    """Painting the named block white changes the picture around the place that is told."""
+    world.reset(seed=5, task="pick_object")
+    before = world.render(camera).astype(int)
+    block = world.layout.colors.index(world.episode.color)
+    world.model.geom(f"block{block}").rgba[:3] = 1.0
+    changed = np.abs(world.render(camera).astype(int) - before).max(axis=-1) > 20
+    down, right = (np.argwhere(changed).mean(axis=0) + 0.5) / 48 - 1
+    told = world.place_in_picture(camera, world.target_m)
+    np.testing.assert_allclose(told, [right, down], atol=0.06)
+
+
+def test_place_behind_a_camera_is_outside_its_picture(world: TabletopSim) -> None:
+    world.reset(seed=5, task="pick_object")
+    behind_m = 2 * world.data.camera("front").xpos - world.target_m
+    np.testing.assert_array_equal(world.place_in_picture("front", behind_m), [2.0, 2.0])
+
+
 def test_success_needs_a_whole_second_and_pays_once(world: TabletopSim) -> None:
     world.reset(seed=1, task="close_drawer")
     world.data.qpos[world.model.joint("drawer").qposadr[0]] = 0.0

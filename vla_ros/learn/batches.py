@@ -36,6 +36,8 @@ class Batch:
         chunk: Normalised actions, shape (B, T, A); the last one repeats beyond the episode's end.
         valid: bool (B, T), false beyond the episode's end.
         target_m: Position of the named object, shape (B, 3); NaN where unknown.
+        target_uv: Where each camera sees it, shape (B, C, 2), right and down, -1 to 1; NaN where
+            unknown, beyond that range out of sight.
         task: Index of each row's task.
     """
 
@@ -45,6 +47,7 @@ class Batch:
     chunk: Float32Array
     valid: NDArray[np.bool_]
     target_m: Float32Array
+    target_uv: Float32Array
     task: IntArray
 
 
@@ -69,6 +72,8 @@ class Rows:
     ) -> None:
         self._frames = [dataset.frames[name] for name in cameras]
         self._action, self._target_m = dataset.action, dataset.target_m
+        order = [tuple(dataset.frames).index(name) for name in cameras]
+        self._target_uv = dataset.target_uv[:, order]
         self._state: FloatArray = dataset.state.astype(np.float64)
         self._features = state_features(chain, self._state)
         self._joints, self._horizon = len(chain.axes), horizon
@@ -126,6 +131,7 @@ class Rows:
             chunk=normalizer.normalize_chunk(self._action[steps].astype(np.float64), state),
             valid=valid,
             target_m=self._target_m[rows],
+            target_uv=self._target_uv[rows],
             task=self.task[rows],
         )
 

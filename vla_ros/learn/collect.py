@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from vla_ros.learn.rollout import look, run_episode, step_by_step
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
 from vla_ros.sim.scene import CAMERAS
-from vla_ros.sim.tasks import TASKS
+from vla_ros.sim.tasks import TASKS, TEMPLATES, requests_for, write_instruction
 from vla_ros.sim.world import Episode, TabletopSim
 
 PICTURE_PX = 96
@@ -47,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--moments",
         type=int,
         default=0,
-        help="number of further scenes of which only the first moment is recorded: "
-        "cheap, and where words and pictures matter most",
+        help="number of further scenes of which only the first moment is recorded, once for each "
+        "block and for the drawer: cheap, and the words alone tell which is meant",
     )
     parser.add_argument(
         "--seed",
@@ -67,16 +68,16 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.robot or share_path("config/panda.yaml")
     robot = load_robot(path)
     with _open_writer(arguments.out, robot) as writer:
-        jobs = plan(arguments.episodes, arguments.seed)
-        jobs += plan(arguments.moments, arguments.seed + FIRST_MOMENT)
-        jobs = [job for job in jobs if job not in writer.seeds]
+        jobs = [job for job in plan(arguments.episodes, arguments.seed) if job not in writer.seeds]
+        scenes = {seed for _, seed in writer.seeds}
+        moments = plan(arguments.moments, arguments.seed + FIRST_MOMENT)
+        jobs += [job for job in moments if job[1] not in scenes]
         failed = 0
         bar = tqdm(total=len(jobs), unit="episode", desc="collect", mininterval=5)
-        for episode in _record_all(jobs, path, arguments):
+        for episodes in _record_all(jobs, path, arguments):
             bar.update()
-            if episode is None:
-                failed += 1
-            else:
+            failed += not episodes
+            for episode in episodes:
                 writer.add(episode)
         bar.close()
     added = len(jobs) - failed
@@ -107,10 +108,8 @@ def plan(episodes: int, first_seed: int) -> list[tuple[str, int]]:
     return [(task, seed) for _, task, seed in sorted(jobs)]
 
 
-def record(
-    world: TabletopSim, robot: RobotConfig, task: str, seed: int, *, moment: bool = False
-) -> EpisodeData | None:
-    """One noisy expert episode, or its first moment; `None` when it did not succeed."""
+def record(world: TabletopSim, robot: RobotConfig, task: str, seed: int) -> EpisodeData | None:
+    """One noisy expert episode; `None` when it did not succeed."""
     rng = np.random.default_rng([seed, TASKS.index(task), 1])
     episode = world.reset(seed=seed, task=task)
     rows: list[Row] = []
@@ -118,13 +117,28 @@ def record(
     wander(world, expert.expert, rng)
     if world.success:
         return None
-    if moment:
-        expert.infer(look(world, episode.instruction))
-        return _episode_data(episode, rows)
     outcome = run_episode(
         world, expert, step_by_step(robot, STEP_S), after_success_s=_AFTER_SUCCESS_S
     )
     return _episode_data(episode, rows) if outcome.success else None
+
+
+def record_moments(
+    world: TabletopSim, robot: RobotConfig, task: str, seed: int
+) -> list[EpisodeData]:
+    """The first moment of a scene, a row long: what to do now if asked for this, or for that."""
+    rng = np.random.default_rng([seed, TASKS.index(task), 1])
+    world.reset(seed=seed, task=task)
+    wander(world, ExpertPolicy(robot, world).expert, rng)
+    observation = look(world, "")
+    episodes = []
+    for request in requests_for(rng, world.layout.colors):
+        template = str(rng.choice(TEMPLATES[request.task]))
+        episode = world.ask(request, write_instruction(request, template))
+        rows: list[Row] = []
+        ExpertPolicy(robot, world, rows=rows).infer(observation)
+        episodes.append(_episode_data(episode, rows))
+    return episodes
 
 
 def _episode_data(episode: Episode, rows: list[Row]) -> EpisodeData:
@@ -146,6 +160,7 @@ def _episode_data(episode: Episode, rows: list[Row]) -> EpisodeData:
         state=np.stack(states).astype(np.float32),
         action=np.stack([row.action for row in rows]).astype(np.float32),
         target_m=np.stack([row.target_m for row in rows]).astype(np.float32),
+        target_uv=np.stack([row.target_uv for row in rows]).astype(np.float32),
         **vars(episode),
     )
 
@@ -155,17 +170,22 @@ _worker: tuple[TabletopSim, RobotConfig, int]
 
 def _start_worker(robot_path: Path, first_moment: int) -> None:
     global _worker
+    # A software renderer's own threads would only get into each other's way.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
     _worker = TabletopSim(), load_robot(robot_path), first_moment
 
 
-def _record_job(job: tuple[str, int]) -> EpisodeData | None:
+def _record_job(job: tuple[str, int]) -> list[EpisodeData]:
     world, robot, first_moment = _worker
-    return record(world, robot, *job, moment=job[1] >= first_moment)
+    if job[1] >= first_moment:
+        return record_moments(world, robot, *job)
+    episode = record(world, robot, *job)
+    return [] if episode is None else [episode]
 
 
 def _record_all(
     jobs: list[tuple[str, int]], robot_path: Path, arguments: argparse.Namespace
-) -> Iterator[EpisodeData | None]:
+) -> Iterator[list[EpisodeData]]:
     context = multiprocessing.get_context("spawn")
     start = (robot_path, arguments.seed + FIRST_MOMENT)
     with context.Pool(arguments.jobs, _start_worker, start) as pool:

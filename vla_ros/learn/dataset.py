@@ -37,6 +37,7 @@ class Dataset:
         state: Shape (N, S).
         action: Shape (N, A): absolute targets due one row later.
         target_m: Shape (N, 3): position of the named object in the base frame; NaN where unknown.
+        target_uv: Shape (N, C, 2): where each camera sees it; see `EpisodeData`; NaN where unknown.
         episodes: In the order of their rows.
         fps: Rows a second.
         robot: Name of the robot; empty when the dataset does not say.
@@ -49,6 +50,7 @@ class Dataset:
     state: Float32Array
     action: Float32Array
     target_m: Float32Array
+    target_uv: Float32Array
     episodes: tuple[EpisodeInfo, ...]
     fps: float
     robot: str
@@ -87,6 +89,7 @@ class Dataset:
             state=state,
             action=action,
             target_m=np.concatenate([episode.target_m for episode in episodes]),
+            target_uv=np.concatenate([episode.target_uv for episode in episodes]),
             episodes=_infos(episodes),
             fps=info.fps,
             robot=info.robot,

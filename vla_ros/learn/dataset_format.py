@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vla_ros.learn.episode import EpisodeData
+from vla_ros.learn.episode import EpisodeData, Float32Array
 
 VERSION = "v3.0"
 FILES_PER_CHUNK = 1000
@@ -26,6 +26,7 @@ STATE = "observation.state"
 ACTION = "action"
 # Not under `observation.`: there other people's training would feed it to their policies.
 TARGET = "target.position"
+TARGET_SEEN = "target.in_pictures"
 CAMERA_PREFIX = "observation.images."
 
 INFO_PATH = "meta/info.json"
@@ -53,6 +54,7 @@ class DatasetLayout:
         width_px: Width of the pictures.
         state_names: Names of the S entries of a state.
         action_names: Names of the A entries of an action.
+        has_target: Whether it says where the named object is.
     """
 
     robot: str
@@ -62,10 +64,15 @@ class DatasetLayout:
     width_px: int
     state_names: tuple[str, ...]
     action_names: tuple[str, ...]
+    has_target: bool = True
 
     def vectors(self) -> dict[str, tuple[str, ...]]:
         """Names of the entries of each vector column."""
-        return {STATE: self.state_names, ACTION: self.action_names, TARGET: ("x", "y", "z")}
+        names = {STATE: self.state_names, ACTION: self.action_names}
+        if not self.has_target:
+            return names
+        seen = tuple(f"{camera}.{axis}" for camera in self.cameras for axis in ("right", "down"))
+        return {**names, TARGET: ("x", "y", "z"), TARGET_SEEN: seen}
 
     def features(self) -> dict[str, dict[str, Any]]:
         """The `features` of `info.json`."""
@@ -121,9 +128,16 @@ class DatasetLayout:
         problems = [] if rows > 0 else ["it has no rows"]
         if not episode.instruction.strip():
             problems.append("its instruction is empty")
-        values = {STATE: episode.state, ACTION: episode.action, TARGET: episode.target_m}
+        values = vectors_of(episode)
         for key, names in self.vectors().items():
-            problems += _vector_problems(key, values[key], (rows, len(names)))
+            problems += (
+                _vector_problems(key, values[key], (rows, len(names)))
+                if key in values
+                else [f"{key}: it is missing"]
+            )
+        problems += [
+            f"{key}: the dataset has no such column" for key in values.keys() - self.vectors()
+        ]
         if set(episode.frames) != set(self.cameras):
             problems.append(f"its cameras are {sorted(episode.frames)}, not {sorted(self.cameras)}")
         shape = (rows, self.height_px, self.width_px, 3)
@@ -133,6 +147,16 @@ class DatasetLayout:
                     f"frames of {name}: {frames.dtype} {frames.shape}, not uint8 {shape}"
                 )
         return problems
+
+
+def vectors_of(episode: EpisodeData) -> dict[str, Float32Array]:
+    """The vector columns of an episode, each (N, D)."""
+    values = {STATE: episode.state, ACTION: episode.action}
+    if episode.target_m is not None:
+        values[TARGET] = episode.target_m
+    if episode.target_uv is not None:
+        values[TARGET_SEEN] = episode.target_uv.reshape(len(episode.target_uv), -1)
+    return values
 
 
 def _vector_problems(key: str, values: np.ndarray[Any, Any], shape: tuple[int, int]) -> list[str]:

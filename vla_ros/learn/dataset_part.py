@@ -17,18 +17,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vla_ros.learn.dataset_format import (
-    ACTION,
     CAMERA_PREFIX,
     DATA_PATH,
     EPISODES_PATH,
     INDEX_COLUMNS,
     SCENE_SEED,
     SCENE_TEXTS,
-    STATE,
-    TARGET,
     VIDEO_PATH,
     DatasetLayout,
     file_indices,
+    vectors_of,
     write_table,
 )
 from vla_ros.learn.episode import EpisodeData
@@ -148,9 +146,7 @@ def _columns(
     rows = np.arange(len(episode), dtype=np.int64)
     indices = (rows, np.full_like(rows, number), first_row + rows, np.full_like(rows, task_index))
     return {
-        STATE: episode.state.astype(np.float32),
-        ACTION: episode.action.astype(np.float32),
-        TARGET: episode.target_m.astype(np.float32),
+        **{key: values.astype(np.float32) for key, values in vectors_of(episode).items()},
         "timestamp": (rows / fps).astype(np.float32),
         **dict(zip(INDEX_COLUMNS, indices, strict=True)),
     }

@@ -21,6 +21,7 @@ from vla_ros.learn.dataset_format import (
     SCENE_TEXTS,
     STATE,
     TARGET,
+    TARGET_SEEN,
 )
 from vla_ros.learn.dataset_info import CameraInfo, DatasetInfo
 from vla_ros.learn.episode import Float32Array
@@ -40,6 +41,7 @@ class EpisodeRows:
         state: Shape (N, S).
         action: Shape (N, A).
         target_m: Shape (N, 3); NaN when the dataset does not say.
+        target_uv: Shape (N, C, 2); NaN when the dataset does not say.
         videos: By camera: the file, and the index of the episode's first frame in it.
     """
 
@@ -48,6 +50,7 @@ class EpisodeRows:
     state: Float32Array
     action: Float32Array
     target_m: Float32Array
+    target_uv: Float32Array
     videos: Mapping[str, tuple[Path, int]]
 
     def text(self, key: str) -> str:
@@ -132,7 +135,8 @@ def _checked(info: DatasetInfo, record: dict[str, Any], rows: pa.Table) -> Episo
         record=record,
         state=_vectors(rows, STATE, len(info.state_names)),
         action=_vectors(rows, ACTION, len(info.action_names)),
-        target_m=_target(rows),
+        target_m=_optional(rows, TARGET, 3),
+        target_uv=_optional(rows, TARGET_SEEN, 2 * len(info.cameras)).reshape(length, -1, 2),
         videos={name: _video(info, record, camera) for name, camera in info.cameras.items()},
     )
 
@@ -149,10 +153,12 @@ def _vectors(rows: pa.Table, key: str, length: int) -> Float32Array:
     return values.astype(np.float32)
 
 
-def _target(rows: pa.Table) -> Float32Array:
-    if TARGET not in rows.column_names:
-        return np.full((len(rows), 3), np.nan, np.float32)
-    return _as_array(rows, TARGET).astype(np.float32)
+def _optional(rows: pa.Table, key: str, length: int) -> Float32Array:
+    """What training can do without; NaN when it is not there, or of other cameras."""
+    values = _as_array(rows, key) if key in rows.column_names else np.zeros((0, 0))
+    if values.shape != (len(rows), length):
+        return np.full((len(rows), length), np.nan, np.float32)
+    return values.astype(np.float32)
 
 
 def _as_array(rows: pa.Table, key: str) -> NDArray[Any]:

@@ -57,6 +57,7 @@ class DatasetWriter:
         width_px: Width of the pictures.
         state_names: Names of the S entries of a state.
         action_names: Names of the A entries of an action.
+        has_target: Whether the episodes say where the named object is.
         episodes_per_part: Episodes in a file; also the most that an interruption can lose.
 
     Raises:
@@ -74,6 +75,7 @@ class DatasetWriter:
         width_px: int,
         state_names: Sequence[str],
         action_names: Sequence[str],
+        has_target: bool = True,
         episodes_per_part: int = EPISODES_PER_PART,
     ) -> None:
         self._root = Path(root)
@@ -85,6 +87,7 @@ class DatasetWriter:
             width_px=width_px,
             state_names=tuple(state_names),
             action_names=tuple(action_names),
+            has_target=has_target,
         )
         self._episodes_per_part = episodes_per_part
         self._root.mkdir(parents=True, exist_ok=True)

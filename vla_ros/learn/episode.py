@@ -22,7 +22,10 @@ class EpisodeData:
         state: Shape (N, S): measured joint positions [rad], then the gripper opening in [0, 1]
             when the robot has a gripper.
         action: Shape (N, A): the absolute target due one row later, in the same units.
-        target_m: Shape (N, 3): position of the named object in the base frame.
+        target_m: Shape (N, 3): position of the named object in the base frame, which a simulation
+            knows; `None` in a dataset that does not say.
+        target_uv: Shape (N, C, 2): where each camera sees it, right and down, -1 to 1 across the
+            picture, the cameras in the order of `frames`; beyond that range it is out of sight.
         instruction: The text the episode follows.
         task: Kind of task, such as `pick_object`.
         color: Colour the instruction names; empty when it names none.
@@ -34,7 +37,8 @@ class EpisodeData:
     frames: Mapping[str, ImageArray]
     state: Float32Array
     action: Float32Array
-    target_m: Float32Array
+    target_m: Float32Array | None = None
+    target_uv: Float32Array | None = None
     instruction: str
     task: str
     color: str = ""

@@ -47,6 +47,7 @@ class Row:
     observation: Observation
     action: FloatArray
     target_m: FloatArray
+    target_uv: FloatArray
 
 
 @dataclass
@@ -103,8 +104,7 @@ class ExpertPolicy:
         """The next step; the observation is recorded, the simulator's state is what counts."""
         action = self.expert.act()
         if self.rows is not None:
-            target_m = self._world.target_m
-            self.rows.append(Row(observation=observation, action=action, target_m=target_m))
+            self.rows.append(self._row(observation, action))
         executed = self.noise.disturb(action) if self.noise else action
         return ActionChunk(
             actions=executed[None],
@@ -112,4 +112,11 @@ class ExpertPolicy:
             step_s=STEP_S,
             epoch=observation.epoch,
             inference_s=0.0,
+        )
+
+    def _row(self, observation: Observation, action: FloatArray) -> Row:
+        target_m = self._world.target_m
+        seen = [self._world.place_in_picture(camera, target_m) for camera in CAMERAS]
+        return Row(
+            observation=observation, action=action, target_m=target_m, target_uv=np.stack(seen)
         )

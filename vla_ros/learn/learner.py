@@ -19,7 +19,7 @@ from vla_ros.errors import CheckpointError
 from vla_ros.learn.augment import jitter_colors
 from vla_ros.learn.batches import Batch
 from vla_ros.model.decoders import TargetDecoder
-from vla_ros.model.losses import behavior_cloning_loss
+from vla_ros.model.losses import behavior_cloning_loss, pointing_loss
 from vla_ros.model.vision import to_input
 from vla_ros.model.vla import Fused, VLAModel
 from vla_ros.policy.checkpoint import replace_file
@@ -60,15 +60,21 @@ class Learner:
         networks: What is trained, already on `device`.
         lr: Peak learning rate.
         target_weight: Weight of the named object's position in the loss.
+        pointing_weight: Weight of its place in the pictures.
         device: Where the networks are.
     """
 
     def __init__(
-        self, networks: Networks, lr: float, target_weight: float, device: torch.device
+        self,
+        networks: Networks,
+        lr: float,
+        target_weight: float,
+        pointing_weight: float,
+        device: torch.device,
     ) -> None:
         self.networks, self._device = networks, device
         self.average = copy.deepcopy(networks).eval().requires_grad_(False)
-        self._target_weight = target_weight
+        self._target_weight, self._pointing_weight = target_weight, pointing_weight
         self._lr = lr
         self.step = 0
         self._parameters = list(networks.parameters())
@@ -92,6 +98,7 @@ class Learner:
         action = decoder.loss(fused.condition, chunk, valid, generator)
         seen, target_m = self._known_targets(fused, batch)
         loss = action + self._target_weight * self.networks.target_decoder.loss(seen, target_m)
+        loss = loss + self._pointing_weight * self._pointing_loss(fused, batch)
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT)
@@ -149,6 +156,12 @@ class Learner:
         """Conditions (N, K) and positions (N, 3) of the rows whose target is known."""
         known = self._tensor(np.isfinite(batch.target_m.sum(axis=1)))
         return fused.condition[known], self._tensor(batch.target_m)[known]
+
+    def _pointing_loss(self, fused: Fused, batch: Batch) -> Tensor:
+        """Sum over the cameras; zero for a model that does not point."""
+        target_uv = self._tensor(batch.target_uv)
+        losses = [pointing_loss(named, target_uv[:, i]) for i, named in enumerate(fused.named)]
+        return torch.stack(losses).sum() if losses else torch.zeros((), device=self._device)
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -81,6 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weight of the named object's position in the loss, 0 for none (default: %(default)s)",
     )
     add(
+        "--pointing-weight",
+        type=float,
+        default=defaults.pointing_weight,
+        help="weight of its place in the pictures, 0 for none (default: %(default)s)",
+    )
+    add(
         "--seed",
         type=int,
         default=defaults.seed,
@@ -121,6 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
         lr=arguments.lr,
         horizon=arguments.horizon,
         target_weight=arguments.target_weight,
+        pointing_weight=arguments.pointing_weight,
         seed=arguments.seed,
         device=arguments.device,
     )

@@ -23,6 +23,7 @@ class TrainOptions:
         lr: Peak learning rate.
         horizon: Steps in a chunk; `None` is the preset's.
         target_weight: Weight of the named object's position in the loss.
+        pointing_weight: Weight of its place in the pictures.
         seed: Of the first weights, the batches and the augmentation.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -36,6 +37,7 @@ class TrainOptions:
     lr: float = 5e-4
     horizon: int | None = None
     target_weight: float = 0.3
+    pointing_weight: float = 0.1
     seed: int = 0
     device: str = "auto"
 
@@ -45,8 +47,14 @@ class TrainOptions:
             for name, value in (("samples", self.samples), ("batch", self.batch), ("lr", self.lr))
             if not value > 0
         ]
-        if not self.target_weight >= 0:
-            problems.append(f"target_weight is {self.target_weight}, it must be 0 or more")
+        problems += [
+            f"{name} is {value}, it must be 0 or more"
+            for name, value in (
+                ("target_weight", self.target_weight),
+                ("pointing_weight", self.pointing_weight),
+            )
+            if not value >= 0
+        ]
         if problems:
             raise ParameterError("train", problems)
 

@@ -191,7 +191,8 @@ class Training:
             config.condition_dim, config.width, torch.from_numpy(mean_m), torch.from_numpy(std_m)
         )
         networks = Networks(VLAModel(config), head).to(device)
-        return Learner(networks, self.options.lr, self.options.target_weight, device)
+        weights = self.options.target_weight, self.options.pointing_weight
+        return Learner(networks, self.options.lr, *weights, device)
 
     def _judge(self, rows: IntArray) -> Errors | None:
         """Errors on `rows`, in parts that fit into memory; `None` when there are no rows."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from vla_ros.model.pointing import cell_centers
 
 
 def behavior_cloning_loss(
@@ -29,6 +33,23 @@ def masked_mean(error: Tensor, valid: Tensor | None) -> Tensor:
         return error.mean()
     weight = valid.to(error.dtype)
     return (error.mean(dim=-1) * weight).sum() / weight.sum().clamp(min=1)
+
+
+def pointing_loss(named: Tensor, target_uv: Tensor) -> Tensor:
+    """Cross-entropy of where the named object is in a picture; zero when it is in none.
+
+    Args:
+        named: Log-probability over the N cells of a square grid, shape (B, N).
+        target_uv: Where it is, right and down, -1 to 1, shape (B, 2); a row beyond that range, or
+            NaN, does not count: it is out of sight or unknown.
+    """
+    edge = math.isqrt(named.shape[-1])
+    in_sight = (target_uv.abs() < 1).all(dim=-1)
+    offset = cell_centers(edge).to(named) - target_uv[in_sight, None]
+    # Spread over half a cell's edge, so that between two cells both are right.
+    wanted = (-offset.square().sum(dim=-1) * edge**2 / 2).softmax(dim=-1)
+    error = -(wanted * named[in_sight]).sum(dim=-1)
+    return error.sum() / max(1, error.numel())
 
 
 def contrastive_loss(

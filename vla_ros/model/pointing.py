@@ -8,11 +8,30 @@ softmax of 1504.00702, with the instruction as the query.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 STRIDE_PX = 4
 _GROUPS = 8
+# A place is one cell of hundreds: with the usual scale of attention the softmax stays too flat.
+_SHARPNESS = 4.0
+
+
+class Pointed(NamedTuple):
+    """Where the words point in the pictures of one camera.
+
+    Attributes:
+        token: What is there and where, shape (B, D).
+        places: Shape (B, P, 2): right and down, -1 to 1 across the picture.
+        named: Log-probability over the N cells of the first place, which is taught to be that of
+            the named object, shape (B, N).
+    """
+
+    token: Tensor
+    places: Tensor
+    named: Tensor
 
 
 class Pointer(nn.Module):
@@ -40,25 +59,27 @@ class Pointer(nn.Module):
         )
         self.query = nn.Linear(dim, points * features)
         self.proj = nn.Linear(points * (2 + features), dim)
-        axis = torch.linspace(-1, 1, image_size // STRIDE_PX)
-        down, right = torch.meshgrid(axis, axis, indexing="ij")
-        self.register_buffer("grid", torch.stack([right, down], -1).flatten(0, 1), persistent=False)
+        self.register_buffer("grid", cell_centers(image_size // STRIDE_PX), persistent=False)
 
-    def forward(self, image: Tensor, instruction: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, instruction: Tensor) -> Pointed:
         """Point.
 
         Args:
             image: float (B, 3, H, W) as `vision.to_input` makes it.
             instruction: CLS token of the text, shape (B, D).
-
-        Returns:
-            A token (B, D) of what is there and where, and the places (B, P, 2): right and down,
-            -1 to 1 across the picture.
         """
         cells = self.stem(image).flatten(2)  # (B, F, N)
         query = self.query(instruction).view(-1, self.points, self.features)
-        attention = (query @ cells * self.features**-0.5).softmax(dim=-1)  # (B, P, N)
+        logits = query @ cells * (_SHARPNESS * self.features**-0.5)  # (B, P, N)
+        attention = logits.softmax(dim=-1)
         places = attention @ self.grid
         found = attention @ cells.transpose(1, 2)
         token: Tensor = self.proj(torch.cat([places, found], dim=-1).flatten(1))
-        return token, places
+        return Pointed(token=token, places=places, named=logits[:, 0].log_softmax(dim=-1))
+
+
+def cell_centers(cells: int) -> Tensor:
+    """Centres of a grid's cells, row by row, right and down, -1 to 1, shape (cells², 2)."""
+    axis = (torch.arange(cells) + 0.5) * (2 / cells) - 1
+    down, right = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([right, down], -1).flatten(0, 1)

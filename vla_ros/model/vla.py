@@ -27,10 +27,13 @@ class Fused(NamedTuple):
         tokens: State token and fused CLS, shape (B, 2, D).
         condition: Fused CLS, state token, each camera's CLS and the places pointed at, side by
             side, shape (B, K).
+        named: By camera that has a pointer: log-probability of where the named object is, over
+            the cells of the picture, shape (B, N).
     """
 
     tokens: Tensor
     condition: Tensor
+    named: tuple[Tensor, ...] = ()
 
 
 class VLAModel(nn.Module):
@@ -103,7 +106,7 @@ class VLAModel(nn.Module):
         ]
         robot = self.robot_encoder(state)
         queries = torch.cat(
-            [robot[:, None], text_features, *(token[:, None] for token, _ in pointed)], dim=1
+            [robot[:, None], text_features, *(one.token[:, None] for one in pointed)], dim=1
         )
         rows = mask.shape[0]  # len() would be a constant in an export
         here, there = mask.new_ones(rows, 1), mask.new_ones(rows, len(pointed))
@@ -114,8 +117,9 @@ class VLAModel(nn.Module):
         # The words were heard by then: computing what becomes of them would change nothing.
         queries = self.norm(last(vision, queries, mask, _READ))
         heads = [queries[:, 1], queries[:, 0], *(tokens[:, 0] for tokens in seen)]
-        places = [places.flatten(1) for _, places in pointed]
-        return Fused(tokens=queries, condition=torch.cat([*heads, *places], dim=-1))
+        places = [one.places.flatten(1) for one in pointed]
+        condition = torch.cat([*heads, *places], dim=-1)
+        return Fused(tokens=queries, condition=condition, named=tuple(o.named for o in pointed))
 
 
 def build_decoder(config: ModelConfig) -> ActionDecoder | DiffusionActionDecoder:

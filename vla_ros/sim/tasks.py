@@ -128,6 +128,18 @@ def draw_request(
     return Request(task=task, color=color, direction=direction, place=place)
 
 
+def requests_for(rng: np.random.Generator, colors: Sequence[str]) -> list[Request]:
+    """One request for each block on the table and one for the drawer, of pairs that are seen."""
+    about_blocks = [
+        draw_request(rng, str(rng.choice(_tasks_with(color))), [color], "seen") for color in colors
+    ]
+    return [*about_blocks, Request(task=str(rng.choice(["open_drawer", "close_drawer"])))]
+
+
+def _tasks_with(color: str) -> list[str]:
+    return [task for task in TASKS[:3] if is_allowed(task, color, "seen")]
+
+
 def is_allowed(task: str, color: str, combinations: str) -> bool:
     """Whether a verb and colour pair belongs to `combinations`."""
     if combinations not in COMBINATIONS:

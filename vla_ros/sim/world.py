@@ -205,6 +205,18 @@ class TabletopSim:
         name = request.direction or request.place.removesuffix(" mark")
         return self.layout.mark_xy_m.get(name, np.zeros(2))
 
+    def place_in_picture(self, camera: str, point_m: FloatArray) -> FloatArray:
+        """Where `camera` sees a point of the base frame now: right and down, -1 to 1, shape (2,).
+
+        Beyond that range it is outside the picture; twos when it lies behind the camera.
+        """
+        seen = self.data.camera(camera)
+        right_m, up_m, back_m = seen.xmat.reshape(3, 3).T @ (point_m - seen.xpos)
+        if back_m > -1e-3:
+            return np.full(2, 2.0)
+        half = -back_m * np.tan(np.deg2rad(self.model.camera(camera).fovy[0]) / 2)
+        return np.asarray(np.clip(np.array([right_m, -up_m]) / half, -2.0, 2.0))
+
     def touched_blocks(self) -> set[str]:
         """Colours of the blocks that the hand or a finger touches now."""
         return {
