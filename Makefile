@@ -38,11 +38,12 @@ ifdef IGNORE_ROS
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: ros-not-sourced help setup demo test lint format train evaluate bench clean
+.PHONY: ros-not-sourced help setup demo test faults lint format train evaluate bench clean
 
 help:
 	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
 	@echo "make test      lint, then all tests (sets itself up); TEST_ARGS='-k loop' for some"
+	@echo "make faults    inject every fault; writes docs/faults.md with the measured reaction times"
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
 	@echo "make train     record what DATA=$(DATA) lacks, train into OUT=$(OUT)"
@@ -78,6 +79,11 @@ demo: $(STAMP)
 # Two workers, each in a ROS domain of its own (test/conftest.py); one BLAS thread each.
 test: lint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 180 $(TEST_ARGS)
+
+# One after another, so that the times are those of a quiet machine.
+faults: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m fault --timeout 180 --reactions .reactions.json $(TEST_ARGS)
+	@$(BIN)/python test/fault_table.py .reactions.json
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)

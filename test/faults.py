@@ -175,9 +175,15 @@ def _fault_mark(node: ast.expr) -> ast.Call | None:
 
 
 def times_by_row(measured: dict[str, dict[str, float]]) -> dict[int, float]:
-    """The longest time of each row; `measured` is by test, then by row."""
-    times: dict[int, list[float]] = defaultdict(list)
-    for by_row in measured.values():
-        for row, seconds in by_row.items():
-            times[int(row)].append(seconds)
-    return {row: max(values) for row, values in times.items()}
+    """The longest time of each row: of its tests with an exact clock, if it has such.
+
+    Args:
+        measured: By test, then by row.
+    """
+    exact: dict[int, list[float]] = defaultdict(list)
+    real: dict[int, list[float]] = defaultdict(list)
+    for binding in bindings():
+        seconds = measured.get(binding.test, {}).get(str(binding.row))
+        if seconds is not None:
+            (real if binding.real_time else exact)[binding.row].append(seconds)
+    return {row: max(values) for row, values in {**real, **exact}.items()}

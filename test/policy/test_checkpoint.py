@@ -57,6 +57,7 @@ def test_the_specification_is_read_without_torch(folder: Path) -> None:
     assert done.stdout == "panda\n"
 
 
+@pytest.mark.fault(28)
 def test_statistics_are_needed(folder: Path) -> None:
     edit(folder, lambda data: data.pop("normalization"))
     with pytest.raises(CheckpointError, match="no normalisation statistics"):
@@ -100,6 +101,7 @@ def test_missing_weights_are_named(folder: Path) -> None:
         read_weights(folder)
 
 
+@pytest.mark.fault(28)
 def test_a_flipped_bit_in_the_weights_is_found(folder: Path) -> None:
     path = folder / "model.safetensors"
     content = bytearray(path.read_bytes())

@@ -54,6 +54,7 @@ def test_pictures_are_made_as_large_as_the_policy_wants_them():
     assert {frame.pixels.shape for frame in seen[0].frames.values()} == {(32, 32, 3)}
 
 
+@pytest.mark.fault(12)
 def test_it_goes_on_by_itself_when_the_server_is_back():
     with serving() as address:
         policy = remote(address)

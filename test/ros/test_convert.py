@@ -34,6 +34,7 @@ def test_a_state_without_stamp_is_refused(robot: RobotConfig):
 
 
 @pytest.mark.parametrize("names", list(permutations(_ALL)))
+@pytest.mark.fault(5)
 def test_joint_order_and_extra_joints_never_matter(robot: RobotConfig, names):
     state = convert.state_from_msg(state_msg(names), robot)
     assert state.position_rad.tolist() == [0.1, -0.2, 0.3]
@@ -54,6 +55,7 @@ def test_joint_order_and_extra_joints_never_matter(robot: RobotConfig, names):
         ((), {}, "'shoulder' is not in"),
     ],
 )
+@pytest.mark.fault(6)
 def test_a_state_without_every_joint_is_refused(robot: RobotConfig, names, fields, reason):
     fields = {name: [float(value) for value in values] for name, values in fields.items()}
     with pytest.raises(StateError, match=reason):

@@ -193,6 +193,7 @@ def test_an_image_survives_the_round_trip():
         ({"encoding": "rgb16"}, "step is 21, but a row of 7 pixels of rgb16 takes 42"),
     ],
 )
+@pytest.mark.fault(17)
 def test_an_image_that_lies_is_refused(fields, reason):
     msg, _ = image_msg()
     for name, value in fields.items():
@@ -201,6 +202,7 @@ def test_an_image_that_lies_is_refused(fields, reason):
         frame_from_msg(msg)
 
 
+@pytest.mark.fault(18)
 def test_an_enormous_image_is_refused_by_its_claim_alone():
     msg, _ = image_msg()
     msg.width = msg.height = 2**31
@@ -222,6 +224,7 @@ def test_an_image_without_stamp_is_refused():
     length=st.integers(0, 400),
     big_endian=st.integers(0, 255),
 )
+@pytest.mark.fault(17)
 def test_whatever_a_message_claims_it_is_a_picture_of_that_size_or_refused(
     encoding, size, step, length, big_endian
 ):

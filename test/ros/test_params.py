@@ -62,6 +62,7 @@ def test_values_that_types_cannot_express_are_checked(make_node):
 
 
 @pytest.mark.parametrize("value", [float("nan"), 0.0, 1e9])
+@pytest.mark.fault(24)
 def test_a_number_out_of_range_is_refused(make_node, value):
     node = make_node()
     params.declare_parameters(node, TABLE)

@@ -38,6 +38,7 @@ def test_a_plain_client_is_answered_with_commands(bench: Bench):
     assert 0 <= float(status["front_age_ms"]) < 500
 
 
+@pytest.mark.fault(2)
 def test_it_waits_for_each_input_by_name_and_commands_nothing(bench: Bench):
     bench.start()
     assert bench.change(CONFIGURE, ACTIVATE)
@@ -55,6 +56,7 @@ def test_it_waits_for_each_input_by_name_and_commands_nothing(bench: Bench):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.fault(7)
 def test_what_is_not_finite_is_never_published(bench: Bench, value):
     def act(observation):
         actions = sway(observation)
@@ -76,6 +78,7 @@ def test_what_is_not_finite_is_never_published(bench: Bench, value):
     bench.until_status("running")
 
 
+@pytest.mark.fault(13)
 def test_an_emptied_instruction_holds_and_a_new_one_resumes(bench: Bench):
     bench.start()
     bench.run()
@@ -88,6 +91,7 @@ def test_an_emptied_instruction_holds_and_a_new_one_resumes(bench: Bench):
     assert int(values(bench.client.statuses[-1])["epoch"]) > epoch
 
 
+@pytest.mark.fault(14)
 def test_a_refused_instruction_holds_with_its_reason(bench: Bench):
     bench.start()
     bench.run()
@@ -96,13 +100,14 @@ def test_a_refused_instruction_holds_with_its_reason(bench: Bench):
     assert "'\\x07'" in bench.client.statuses[-1].message
 
 
-def test_deactivation_comes_to_rest_and_is_silent_afterwards(bench: Bench):
+@pytest.mark.fault(19, bound_s=1.0, real_time=True)
+def test_deactivation_comes_to_rest_and_is_silent_afterwards(bench: Bench, reaction):
     bench.start()
     bench.run()
     bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.35, "motion")
     started_s = time.monotonic()
     assert bench.change(DEACTIVATE)
-    assert time.monotonic() - started_s < 1.5
+    reaction(time.monotonic() - started_s)
     bench.until(lambda: not velocities(bench.client)[-1].any(), "the last hold")
     assert_no_step_of_speed(bench.client)
     steps = np.diff([msg.points[0].positions for msg in bench.client.arm], axis=0)
@@ -160,6 +165,7 @@ def test_an_arm_that_needs_longer_to_stop_is_sent_the_rest_of_its_stop(
     assert np.abs(np.diff(path, n=2, axis=0)).max() < 1.01 * 0.3 * 0.01**2
 
 
+@pytest.mark.fault(11)
 def test_deactivation_answers_while_the_policy_hangs(bench: Bench):
     released = threading.Event()
 
@@ -199,6 +205,8 @@ def test_services_say_that_the_node_is_not_active(bench: Bench):
         assert answer.message == "vla_node is not active"
 
 
+@pytest.mark.fault(1)
+@pytest.mark.fault(4)
 def test_inputs_that_stop_hold_and_their_return_resumes(bench: Bench):
     bench.start()
     bench.run()

@@ -69,6 +69,7 @@ def record(robot_file, names: tuple[str, ...]) -> list[bytes]:
 @pytest.mark.parametrize(
     "names", [("finger", "wrist", "elbow", "shoulder"), (*NAMES[::2], *NAMES[1::2])]
 )
+@pytest.mark.fault(5)
 def test_the_order_of_joint_names_changes_nothing_to_the_bit(robot_file, names):
     reference = record(robot_file, NAMES)
     assert len(set(reference)) > 40, "the commands do not move: the test could not fail"
@@ -76,6 +77,7 @@ def test_the_order_of_joint_names_changes_nothing_to_the_bit(robot_file, names):
     assert record(robot_file, ("wheel", *names)) == reference
 
 
+@pytest.mark.fault(13)
 def test_an_emptied_instruction_holds_within_one_tick(bench: Bench):
     start(bench)
     run(bench, range(1, 31))
@@ -92,6 +94,7 @@ def test_an_emptied_instruction_holds_within_one_tick(bench: Bench):
     assert bench.client.status() == "hold_no_instruction"
 
 
+@pytest.mark.fault(15)
 def test_a_clock_that_jumps_back_holds_until_fresh_data_come(bench: Bench):
     start(bench)
     run(bench, range(1, 31))
@@ -108,10 +111,13 @@ def test_a_clock_that_jumps_back_holds_until_fresh_data_come(bench: Bench):
     assert bench.client.status() == "running"
 
 
-def test_a_clock_that_stops_holds_and_there_is_no_burst_when_it_goes_on(bench: Bench):
+@pytest.mark.fault(16, bound_s=0.4, real_time=True)
+def test_a_clock_that_stops_holds_and_there_is_no_burst_when_it_goes_on(bench: Bench, reaction):
     start(bench, clock_timeout_s=0.3)
     run(bench, range(1, 31))
+    stopped_s = time.monotonic()
     bench.until_status("hold_clock_stopped")
+    reaction(time.monotonic() - stopped_s)
     assert "the clock has stood still for" in bench.client.statuses[-1].message
     bench.until(lambda: not velocities(bench.client)[-1].any(), "rest")
     bench.tick_at(START_S + 0.31)

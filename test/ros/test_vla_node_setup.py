@@ -31,6 +31,7 @@ def test_a_refused_robot_file_can_be_put_right_and_configured_again(
     assert bench.change(CLEANUP)
 
 
+@pytest.mark.fault(28)
 def test_a_missing_checkpoint_is_refused_with_the_reason(bench: Bench, capfd, tmp_path):
     bench.start_with(PolicySource(), checkpoint=str(tmp_path / "nothing_here"))
     assert not bench.change(CONFIGURE)
@@ -38,6 +39,7 @@ def test_a_missing_checkpoint_is_refused_with_the_reason(bench: Bench, capfd, tm
     assert "nothing_here" in capfd.readouterr().err
 
 
+@pytest.mark.fault(28)
 def test_a_policy_of_another_robot_is_refused_with_all_that_differs(bench: Bench, capfd):
     from dataclasses import replace
 
@@ -84,6 +86,7 @@ def test_a_policy_that_cannot_be_loaded_is_told_and_activation_refused(bench: Be
     assert bench.change(CLEANUP)
 
 
+@pytest.mark.fault(24)
 def test_parameters_stay_as_they_are_while_configured(bench: Bench):
     bench.start()
     assert bench.change(CONFIGURE, ACTIVATE)
@@ -95,6 +98,7 @@ def test_parameters_stay_as_they_are_while_configured(bench: Bench):
     assert result.successful
 
 
+@pytest.mark.fault(24)
 def test_an_unknown_parameter_is_refused(bench: Bench):
     with pytest.raises(ParameterError, match=r"robot_fiel: there is no such parameter; valid: rob"):
         bench.start(robot_fiel="x")
@@ -105,7 +109,8 @@ def test_autostart_needs_no_lifecycle_manager(bench: Bench):
     bench.until_status("waiting_for_state")
 
 
-def test_qos_that_cannot_match_is_an_error_in_diagnostics(bench: Bench):
+@pytest.mark.fault(25, bound_s=1.0, real_time=True)
+def test_qos_that_cannot_match_is_an_error_in_diagnostics(bench: Bench, reaction):
     bench.start()
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     deaf = bench.client.create_publisher(String, "/vla/instruction", best_effort)
@@ -115,7 +120,9 @@ def test_qos_that_cannot_match_is_an_error_in_diagnostics(bench: Bench):
         report = bench.client.diagnostic("topics")
         return report is not None and "RELIABILITY" in report.message
 
+    started_s = time.monotonic()
     bench.until(told, "the mismatch in diagnostics")
+    reaction(time.monotonic() - started_s)
     report = bench.client.diagnostic("topics")
     assert report.level == b"\x02"
     assert report.message.startswith("/vla/instruction: ")
@@ -123,6 +130,7 @@ def test_qos_that_cannot_match_is_an_error_in_diagnostics(bench: Bench):
     bench.until(lambda: not told(), "the end of the mismatch, which no event tells")
 
 
+@pytest.mark.fault(6)
 def test_diagnostics_tell_rates_and_what_was_dropped(bench: Bench):
     bench.start()
     bench.run()

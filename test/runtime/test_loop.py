@@ -23,6 +23,19 @@ def positions(commands):
     return np.array([command.position_rad for command in commands])
 
 
+def since(rig, status):
+    """Tick until `status`; the seconds that took."""
+    begin_s = rig.now_s
+    rig.until(status)
+    return rig.now_s - begin_s
+
+
+def after_answer(ticks, status, observation):
+    """Seconds from the policy's answer to `observation`, 0.03 s after it, to `status`."""
+    first = next(tick for tick in ticks if tick.status is status)
+    return first.stamp_s - observation.stamp_s - 0.03
+
+
 def assert_stops(rig, motion_within, status):
     """From motion: holds at once with `status`, decelerates inside the limits, keeps the pose."""
     assert np.abs(rig.velocity_rad_s).max() > 0.1, "the arm was not moving"
@@ -69,6 +82,7 @@ def test_it_waits_for_each_input_and_commands_nothing_until_the_first_chunk(make
     assert all((tick.command is None) == tick.status.is_waiting for tick in ticks)
 
 
+@pytest.mark.fault(2)
 def test_a_camera_that_never_comes_means_no_command_ever_and_is_named(rig):
     rig.cameras = {"front"}
     rig.loop.set_instruction("pick")
@@ -150,19 +164,25 @@ def test_wants_observation_tells_when_the_policy_is_asked(rig, policy):
 # --- instructions
 
 
-def test_an_emptied_instruction_holds_on_the_very_next_tick(rig, motion_within):
+@pytest.mark.fault(13, bound_s=0.01)
+def test_an_emptied_instruction_holds_on_the_very_next_tick(rig, reaction, motion_within):
     rig.start()
     rig.loop.set_instruction("")
+    reaction(since(rig, Status.HOLD_NO_INSTRUCTION))
     assert_stops(rig, motion_within, Status.HOLD_NO_INSTRUCTION)
     assert rig.start("pick again").status is Status.RUNNING
     motion_within(rig.robot, positions(rig.commands))
 
 
 @pytest.mark.parametrize("text", ["x" * 501, "pick\x07"])
-def test_a_refused_instruction_raises_and_holds_until_a_valid_one(rig, motion_within, text):
+@pytest.mark.fault(14, bound_s=0.01)
+def test_a_refused_instruction_raises_and_holds_until_a_valid_one(
+    rig, reaction, motion_within, text
+):
     rig.start()
     with pytest.raises(InstructionError):
         rig.loop.set_instruction(text)
+    reaction(since(rig, Status.HOLD_BAD_INSTRUCTION))
     ticks = assert_stops(rig, motion_within, Status.HOLD_BAD_INSTRUCTION)
     assert "valid:" in ticks[-1].reason
     assert rig.start().status is Status.RUNNING
@@ -198,6 +218,7 @@ def test_the_same_instruction_again_changes_nothing(make_rig, policy):
     assert runs[0] == runs[1]
 
 
+@pytest.mark.fault(13)
 def test_a_new_instruction_drops_the_running_chunk_and_the_one_under_way(
     make_rig, policy, motion_within
 ):
@@ -216,12 +237,17 @@ def test_a_new_instruction_drops_the_running_chunk_and_the_one_under_way(
 # --- stale inputs and the clock
 
 
-def test_a_camera_that_stops_holds_within_its_age_and_resumes_by_itself(rig, motion_within):
+@pytest.mark.fault(1, bound_s=0.51)
+def test_a_camera_that_stops_holds_within_its_age_and_resumes_by_itself(
+    rig, reaction, motion_within
+):
     rig.start()
     rig.cameras = {"front"}
+    begin_s = rig.now_s
     ticks = rig.run(0.5)
     assert Status.HOLD_STALE_CAMERA not in statuses(ticks)
     assert rig.tick().status is Status.HOLD_STALE_CAMERA
+    reaction(rig.now_s - begin_s)
     ticks = assert_stops(rig, motion_within, Status.HOLD_STALE_CAMERA)
     assert "camera wrist: newest picture is" in ticks[-1].reason
     rig.cameras = {"front", "wrist"}
@@ -231,13 +257,15 @@ def test_a_camera_that_stops_holds_within_its_age_and_resumes_by_itself(rig, mot
     motion_within(rig.robot, positions(rig.commands))
 
 
-def test_stale_joint_states_hold(rig, motion_within):
+@pytest.mark.fault(4, bound_s=0.21)
+def test_stale_joint_states_hold(rig, reaction, motion_within):
     rig.start()
     rig.state_stops = True
-    rig.run(0.2)
+    reaction(since(rig, Status.HOLD_STALE_STATE))
     assert_stops(rig, motion_within, Status.HOLD_STALE_STATE)
 
 
+@pytest.mark.fault(12)
 def test_a_chunk_planned_before_a_hold_is_not_played_after_it(make_rig, policy):
     rig = make_rig(policy, latency_s=0.25)
     rig.start(seconds=0.6)
@@ -254,7 +282,10 @@ def test_a_chunk_planned_before_a_hold_is_not_played_after_it(make_rig, policy):
 
 
 @pytest.mark.parametrize("back_s", [0.1, 50.0])
-def test_a_clock_that_jumps_back_holds_until_fresh_data(rig, policy, motion_within, back_s):
+@pytest.mark.fault(15, bound_s=0.01)
+def test_a_clock_that_jumps_back_holds_until_fresh_data(
+    rig, policy, reaction, motion_within, back_s
+):
     rig.start()
     epoch, seen = rig.tick().epoch, len(policy.seen)
     before = positions(rig.commands)
@@ -262,6 +293,7 @@ def test_a_clock_that_jumps_back_holds_until_fresh_data(rig, policy, motion_with
     rig.state_stops, rig.cameras = True, set()
     ticks = rig.run(0.5)
     assert statuses(ticks) == [Status.HOLD_CLOCK_JUMP]
+    reaction(ticks[0].stamp_s - rig.now_s + 0.5)
     assert ticks[0].epoch == epoch + 1
     assert "jumped back" in ticks[0].reason
     assert len(policy.seen) == seen
@@ -270,6 +302,7 @@ def test_a_clock_that_jumps_back_holds_until_fresh_data(rig, policy, motion_with
     assert statuses(rig.run(0.5)) == [Status.HOLD_FOR_POLICY, Status.RUNNING]
 
 
+@pytest.mark.fault(16)
 def test_a_stopped_clock_holds_however_long_data_may_be_used(
     robot, make_rig, policy, motion_within
 ):
@@ -304,10 +337,16 @@ def test_a_small_step_back_is_no_jump(rig):
 @pytest.mark.parametrize(
     "bad", [np.full((16, 8), np.nan), np.full((16, 8), np.inf), np.zeros((16, 7)), np.zeros(0)]
 )
-def test_bad_actions_hold_and_become_a_fault_after_three_in_a_row(rig, policy, motion_within, bad):
+@pytest.mark.fault(7, bound_s=0.01)
+@pytest.mark.fault(8, bound_s=0.01)
+def test_bad_actions_hold_and_become_a_fault_after_three_in_a_row(
+    rig, policy, reaction, motion_within, bad
+):
     rig.start()
-    policy.actions = bad
+    policy.actions, seen = bad, len(policy.seen)
     ticks = rig.run(1.0)
+    for row in (7, 8):
+        reaction(after_answer(ticks, Status.HOLD_BAD_ACTION, policy.seen[seen]), row)
     assert statuses(ticks) == [Status.RUNNING, Status.HOLD_BAD_ACTION, Status.FAULT_BAD_ACTION]
     assert "bad action 3 of 3 in a row" in ticks[-1].reason
     policy.actions, seen = None, len(policy.seen)
@@ -327,10 +366,14 @@ def test_one_bad_action_is_a_hold_that_ends_with_the_next_good_chunk(rig, policy
         assert statuses(rig.run(0.3))[-1] is Status.RUNNING
 
 
-def test_a_raising_policy_is_asked_again_with_back_off_then_a_fault(rig, policy, motion_within):
+@pytest.mark.fault(9, bound_s=0.01)
+def test_a_raising_policy_is_asked_again_with_back_off_then_a_fault(
+    rig, policy, reaction, motion_within
+):
     rig.start()
     policy.actions, seen = MemoryError("no room"), len(policy.seen)
     ticks = rig.run(1.5)
+    reaction(after_answer(ticks, Status.HOLD_POLICY_ERROR, policy.seen[seen]))
     assert statuses(ticks) == [
         Status.RUNNING,
         Status.HOLD_POLICY_ERROR,
@@ -342,6 +385,7 @@ def test_a_raising_policy_is_asked_again_with_back_off_then_a_fault(rig, policy,
     motion_within(rig.robot, positions(rig.commands))
 
 
+@pytest.mark.fault(12)
 def test_a_policy_that_is_gone_is_waited_for_and_never_a_fault(rig, policy, motion_within):
     rig.start()
     policy.actions, seen = PolicyServerError("killed by SIGKILL"), len(policy.seen)
@@ -367,6 +411,7 @@ def test_a_back_off_ends_when_the_clock_jumps_back(rig, policy):
     assert rig.run(0.2)[-1].status is Status.RUNNING
 
 
+@pytest.mark.fault(10)
 def test_a_slow_policy_plays_its_chunk_out_then_holds_and_goes_on(make_rig, policy, motion_within):
     rig = make_rig(policy, latency_s=0.6)
     ticks = [rig.start(seconds=0.3), *rig.run(4.0)]
@@ -396,8 +441,9 @@ def test_a_hanging_policy_is_a_fault_after_five_seconds_and_never_blocks(make_ri
     rig.worker.close()
 
 
+@pytest.mark.fault(11, bound_s=5.31)
 def test_a_policy_that_begins_to_hang_holds_when_the_chunk_expires(
-    make_rig, hanging_policy, motion_within
+    make_rig, hanging_policy, reaction, motion_within
 ):
     hanging_policy.let_go.set()
     rig = make_rig(hanging_policy, worker=ThreadWorker(hanging_policy))
@@ -408,10 +454,14 @@ def test_a_policy_that_begins_to_hang_holds_when_the_chunk_expires(
     hanging_policy.let_go.clear()
     ticks = rig.run(7.0)
     assert statuses(ticks)[-2:] == [Status.HOLD_CHUNK_EXPIRED, Status.FAULT_POLICY_HANGS]
+    fault = next(tick for tick in ticks if tick.status is Status.FAULT_POLICY_HANGS)
+    # Asked anew after `execute_s` of the chunk that was played.
+    reaction(fault.stamp_s - ticks[0].stamp_s)
     motion_within(rig.robot, positions(rig.commands))
     rig.worker.close()
 
 
+@pytest.mark.fault(7)
 def test_nothing_that_is_not_finite_is_ever_commanded(rig, policy, motion_within):
     rng = np.random.default_rng(4)
     bad_values = [np.nan, np.inf, -np.inf, 1e308, -1e308]
@@ -430,6 +480,7 @@ def test_nothing_that_is_not_finite_is_ever_commanded(rig, policy, motion_within
     assert np.ptp(positions(rig.commands), axis=0).min() > 0.3, "the arm hardly moved"
 
 
+@pytest.mark.fault(6)
 def test_broken_inputs_never_raise(rig):
     rig.start()
     nan_state = dataclasses.replace(rig.loop._latest.fresh_state, position_rad=np.full(7, np.nan))
@@ -470,6 +521,7 @@ def test_stop_holds_until_reset(rig, motion_within):
     assert rig.run(0.3)[-1].status is Status.RUNNING
 
 
+@pytest.mark.fault(19)
 def test_deactivation_decelerates_inside_the_limits_and_drops_late_chunks(
     make_rig, policy, motion_within
 ):
