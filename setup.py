@@ -43,6 +43,7 @@ setup(
         # colcon runs no tests without this extra
         "test": ["pytest"],
         "policy": ["torch", "safetensors", "ruckig", "websockets>=15", "msgpack>=1.0.5"],
+        "record": ["mcap"],
         "int8": ["onnx", "onnxruntime"],
         "sim": ["mujoco", "mink", "gymnasium"],
         "learn": ["av", "pyarrow", "tqdm", "matplotlib", "jinja2"],

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["ROS_DOMAIN_ID"] = _own_domain()
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("MUJOCO_GL", "egl")
+# What nodes write when a test makes them fault; logs go there too.
+os.environ.setdefault("ROS_HOME", str(Path(tempfile.gettempdir()) / "vla_ros_test_home"))
 os.environ.setdefault("LP_NUM_THREADS", "1")
 
 

@@ -76,7 +76,7 @@ LAYERS = {
     ),
     "ros": Layer(
         layers=names("ground model policy runtime sim learn"),
-        third_party=names("numpy cv2 yaml"),
+        third_party=names("numpy cv2 yaml mcap"),
         ros=True,
     ),
     "top": Layer(

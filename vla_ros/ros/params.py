@@ -71,6 +71,9 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
         default=False,
         description="Configure and activate at start, for use without a lifecycle manager.",
     ),
+    "recordings": ParameterSpec(
+        default="", description="Folder for the last 30 s before a fault; empty: ~/.ros/vla_ros."
+    ),
     "clock_timeout_s": ParameterSpec(
         default=0.5,
         description="The clock counts as stopped after standing still for this long [s].",
@@ -96,6 +99,7 @@ class VlaNodeParameters:
     threads: int
     speed_scale: float
     autostart: bool
+    recordings: str
     clock_timeout_s: float
 
     @property

@@ -22,6 +22,7 @@ from vla_ros.policy.meaning import joint_spec, with_joint_actions
 from vla_ros.policy_protocol import Policy, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.ros.edge import Throttle, guarded
+from vla_ros.ros.flight_recorder import FlightRecorder, default_folder
 from vla_ros.ros.inputs import Inputs
 from vla_ros.ros.neighbours import Neighbours
 from vla_ros.ros.params import VlaNodeParameters
@@ -92,6 +93,7 @@ class Session:
         self.divergence = Divergence(self.robot)
         self._divergence_throttle = Throttle()
         self._show = guarded(self._logger, self._show_plan)
+        self._record = guarded(self._logger, self._note)
         self.qos = QosWatch(self._logger)
         with ExitStack() as stack:
             self.worker = LoadingWorker(
@@ -114,6 +116,10 @@ class Session:
             cameras = [camera.name for camera in spec.cameras]
             self.inputs = Inputs(node, self.robot, cameras, self.loop, self.qos)
             stack.callback(self.inputs.close)
+            recordings = parameters.recordings
+            folder = Path(recordings) if recordings else default_folder()
+            self.recorder = FlightRecorder(self.robot, folder, node.get_logger().info)
+            stack.callback(self.recorder.close)
             self._neighbours = Neighbours(node, self.robot, self.sink, self.loop)
             stack.callback(self._neighbours.close)
             self._closing = stack.pop_all()
@@ -161,6 +167,7 @@ class Session:
             tick = replace(tick, command=None)
         if tick.command is not None:
             self.sink.publish(tick.command)
+        self._record(tick)
         self.last = tick
         self._show(when.now_s)
         self._worst_step_s = max(self._worst_step_s, time.perf_counter() - started_s)
@@ -200,6 +207,13 @@ class Session:
         """Longest step since the last call."""
         worst_s, self._worst_step_s = self._worst_step_s, 0.0
         return worst_s
+
+    def _note(self, tick: Tick) -> None:
+        """Keep the tick for the recorder, which writes when a fault begins."""
+        self.recorder.note(tick, self.loop)
+        before = None if self.last is None else self.last.status
+        if tick.status.is_fault and tick.status is not before:
+            self.recorder.dump(tick.status.value)
 
     def _show_plan(self, now_s: float) -> None:
         """Publish the plan, and say how far the motion was from an earlier one."""

@@ -7,7 +7,8 @@ them, under the node's name:
   reason, the values are the status by name, epoch, ages, times and counters.
 - topic `/diagnostics` (diagnostic_msgs/DiagnosticArray): once a second, in every state.
 - topics `~/plan/markers` and `~/plan/joint_states`: the running plan, for those who listen.
-- services `~/stop` (hold until reset) and `~/reset` (clear a fault or stop): std_srvs/Trigger.
+- services `~/stop` (hold until reset), `~/reset` (clear a fault or stop) and `~/dump` (write the
+  last 30 s to a file): std_srvs/Trigger.
 
 Every callback is small and caught at its edge, because rclpy ends the executor on an exception and
 swallows those of lifecycle transitions. The policy computes in a thread of its own.
@@ -78,6 +79,7 @@ class VlaNode(LifecycleNode):
         )
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        self.create_service(Trigger, "~/dump", self._on_dump)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         report = guarded(self.get_logger(), self._on_report)
         self.create_timer(_DIAGNOSTICS_PERIOD_S, report, clock=self._steady)
@@ -240,6 +242,12 @@ class VlaNode(LifecycleNode):
         for parameter in parameters:
             if parameter.name == _SPEED_SCALE and self._session is not None:
                 self._session.loop.slow_down(parameter.value)
+
+    def _on_dump(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        path = None if self._session is None else self._session.recorder.dump("asked")
+        response.success = path is not None
+        response.message = str(path or "nothing is configured, or an earlier file is being written")
+        return response
 
     def _when_active(
         self, response: Trigger.Response, act: Callable[[Session, Ticker], None], done: str

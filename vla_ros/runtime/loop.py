@@ -132,6 +132,11 @@ class ControlLoop:
         return self._motion.remaining_stop(now_s)
 
     @property
+    def instruction(self) -> str | None:
+        """The text to follow; empty after one that was emptied or refused, `None` before any."""
+        return self._instruction
+
+    @property
     def chunk(self) -> ActionChunk | None:
         """The plan that is being played, inside the limits; `None` when there is none."""
         return self._scheduler.chunk
