@@ -79,6 +79,18 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Where the policy computes: auto, cpu or cuda.",
         ),
         DeclareLaunchArgument(
+            "policy",
+            default_value="process",
+            description="Where the policy lives: process (a child of the node), in_process, or a "
+            "policy server, ws://HOST:PORT; its API key is taken from VLA_ROS_API_KEY.",
+        ),
+        DeclareLaunchArgument(
+            "policy_python",
+            default_value="",
+            description="Python of the policy's process, such as /home/me/torch/bin/python; empty "
+            "takes the one that runs the node.",
+        ),
+        DeclareLaunchArgument(
             "threads",
             default_value="0",
             description="Threads of the policy on a CPU; 0 leaves the choice to torch.",
@@ -142,6 +154,8 @@ def vla_node() -> LifecycleNode:
         "checkpoint": str,
         "mode": str,
         "device": str,
+        "policy": str,
+        "policy_python": str,
         "threads": int,
         "use_sim_time": bool,
     }

@@ -30,6 +30,7 @@ GROUND = frozenset(
         "robot_config",
         "robot_outputs",
         "robot_safety",
+        "robot_server",
         "rotations",
         "share",
         "urdf",

@@ -20,6 +20,14 @@ def text() -> str:
     return (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def robot_schema() -> dict:
+    return json.loads((ROOT / "vla_ros" / "robot_schema.json").read_text())
+
+
+def validator(schema: dict) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(schema)
+
+
 def section(text: str, title: str) -> str:
     """What stands under a heading of the second level."""
     _, _, rest = text.partition(f"\n## {title}\n")
@@ -47,8 +55,15 @@ def test_the_table_of_parameters_is_the_nodes(text):
 
 def test_the_robot_file_that_is_shown_has_the_keys_of_the_schema(text):
     (block,) = re.findall(r"```yaml\n(.*?)```", section(text, "The robot file"), re.DOTALL)
-    schema = json.loads((ROOT / "vla_ros" / "robot_schema.json").read_text())
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(yaml.safe_load(block))
+    errors = validator(robot_schema()).iter_errors(yaml.safe_load(block))
     # Lists are cut short with `...`, so types are not looked at.
     kinds = ("additionalProperties", "required")
     assert [error.message for error in errors if error.validator in kinds] == []
+
+
+def test_the_description_of_a_silent_server_is_valid(text):
+    found = re.findall(r"```yaml\n(.*?)```", section(text, "Where the policy lives"), re.DOTALL)
+    (block,) = found
+    schema = robot_schema()
+    schema["required"] = ["policy_server"]
+    validator(schema).validate(yaml.safe_load(block))

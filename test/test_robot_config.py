@@ -19,6 +19,13 @@ from vla_ros.share import share_path
 from vla_ros.urdf import chain_to, read_joints
 
 PANDA = share_path("config/panda.yaml")
+SERVER = {
+    "horizon": 16,
+    "step_s": 0.05,
+    "height_px": 224,
+    "width_px": 224,
+    "images": {"front": "observation/image"},
+}
 
 
 @pytest.fixture
@@ -188,6 +195,26 @@ def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> Non
         (
             lambda d: d["actions"]["gripper"].update(hysteresis={"close_below": 0.9}),
             "close_below 0.9 is above open_above 0.6",
+        ),
+        (
+            lambda d: d.update(policy_server=SERVER | {"images": {"top": "observation/image"}}),
+            "policy_server.images.top: there is no such camera; valid: front, wrist",
+        ),
+        (
+            lambda d: d.update(policy_server=SERVER | {"prompt": "observation/image"}),
+            "policy_server: the key 'observation/image' is used twice",
+        ),
+        (
+            lambda d: d.update(policy_server=SERVER | {"step_s": math.nan}),
+            "policy_server.step_s: got nan; valid: a finite number",
+        ),
+        (
+            lambda d: (
+                d.update(policy_server=SERVER | {"gripper": "observation/gripper"}),
+                d.pop("gripper"),
+                d["actions"].pop("gripper"),
+            ),
+            "policy_server.gripper: the robot has no gripper",
         ),
         (lambda d: d["state"].update(topic="no spaces"), "state.topic: 'no spaces' does not match"),
     ],

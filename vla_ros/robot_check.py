@@ -15,6 +15,7 @@ from vla_ros.errors import UrdfError
 from vla_ros.kinematics import KinematicChain
 from vla_ros.robot_outputs import find_output_problems
 from vla_ros.robot_safety import find_safety_problems
+from vla_ros.robot_server import find_server_problems
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 _SCHEMA = json.loads((Path(__file__).parent / "robot_schema.json").read_text())
@@ -80,6 +81,7 @@ def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
     """What the schema cannot see: names against the URDF, and values against each other."""
     problems = _length_problems(data) + _camera_problems(data) + _chunk_problems(data)
     problems += find_output_problems(data) + find_safety_problems(data)
+    problems += find_server_problems(data)
     if "urdf" not in data:
         return problems
     try:

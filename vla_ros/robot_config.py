@@ -21,6 +21,7 @@ from vla_ros.robot_outputs import (
     build_gripper_sink,
 )
 from vla_ros.robot_safety import SafetyConfig, build_safety
+from vla_ros.robot_server import PolicyServerConfig
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 GRIPPER = "gripper"
@@ -128,6 +129,7 @@ class RobotConfig:
         base_link: Root of the URDF, the frame of tip poses.
         tip_link: Link whose pose the policy and the drivers mean.
         urdf_path: The URDF or xacro.
+        policy_server: Describes the policy of a server that does not; `None` where none is used.
     """
 
     path: Path
@@ -147,6 +149,7 @@ class RobotConfig:
     base_link: str
     tip_link: str
     urdf_path: Path
+    policy_server: PolicyServerConfig | None = None
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -206,7 +209,13 @@ def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
         base_link=chain[0].parent,
         tip_link=data["tip_link"],
         urdf_path=urdf_path,
+        policy_server=_policy_server(data),
     )
+
+
+def _policy_server(data: dict[str, Any]) -> PolicyServerConfig | None:
+    server = data.get("policy_server")
+    return None if server is None else PolicyServerConfig(**server)
 
 
 def _limits(data: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> JointLimits:

@@ -9,10 +9,14 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
 
+from vla_ros.policy.checkpoint import Checkpoint, write_checkpoint
+from vla_ros.policy.features import state_features
+from vla_ros.policy.normalizer import Normalizer
 from vla_ros.robot_config import RobotConfig, load_robot
 
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
@@ -75,6 +79,60 @@ def robot_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def robot(robot_file: Path) -> RobotConfig:
     return load_robot(robot_file)
+
+
+@pytest.fixture
+def checkpoint_parts(robot: RobotConfig) -> Checkpoint:
+    """All of a tiny checkpoint of the small arm but its weights."""
+    from ros_fakes import SPEC
+
+    from vla_ros.model.config import preset
+    from vla_ros.model.tokenizer import SPECIAL, Tokenizer
+
+    features = len(state_features(robot.chain, np.zeros(4)))
+    vocabulary = (*SPECIAL, "sway", "left", "right")
+    config = preset(
+        "tiny",
+        cameras=("front",),
+        state_features=features,
+        action_dim=4,
+        horizon=SPEC.horizon,
+        vocab_size=len(vocabulary),
+    )
+    normalizer = Normalizer(
+        feature_mean=np.zeros(features),
+        feature_std=np.ones(features),
+        delta_mean=0.02 * np.arange(1, SPEC.horizon + 1)[:, None] * np.ones(3),
+        delta_std=np.full((SPEC.horizon, 3), 0.05),
+    )
+    return Checkpoint(
+        model=config,
+        spec=SPEC,
+        normalizer=normalizer,
+        tokenizer=Tokenizer(vocabulary, config.max_len),
+        chain=robot.chain,
+    )
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, checkpoint_parts: Checkpoint) -> Path:
+    """A tiny network of the small arm, not trained."""
+    torch = pytest.importorskip("torch")
+    from vla_ros.model.vla import VLAModel
+
+    torch.manual_seed(0)
+    model = VLAModel(checkpoint_parts.model)
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    write_checkpoint(tmp_path / "checkpoint", checkpoint_parts, weights)
+    return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def described_checkpoint(tmp_path: Path, checkpoint_parts: Checkpoint) -> Path:
+    """A checkpoint that says what its policy is, for a policy that needs no weights."""
+    folder = tmp_path / "described"
+    write_checkpoint(folder, checkpoint_parts, {"none": np.zeros(1, np.float32)})
+    return folder
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ros_fakes import SPEC, Client, FakePolicy, sway, values
 from std_srvs.srv import Trigger
 
 from vla_ros.ros.convert import stamp_from_seconds
-from vla_ros.ros.session import PolicySource
+from vla_ros.ros.policy_source import PolicySource
 from vla_ros.ros.vla_node import VlaNode
 
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
@@ -35,7 +35,7 @@ class Spinner:
         self._nodes.append(node)
         self.executor.add_node(node)
 
-    def until(self, reached: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+    def until(self, reached: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
         """Spin until `reached()`, or fail saying that `what` did not happen."""
         end_s = time.monotonic() + timeout_s
         while not reached():
@@ -65,13 +65,13 @@ class Bench:
         )
         self.start_with(source, **overrides)
 
-    def start_with(self, source: PolicySource, **overrides) -> None:
+    def start_with(self, source: PolicySource | None, **overrides) -> None:
         overrides = {"robot_file": str(self._robot_file), "checkpoint": "none", **overrides}
         parameters = [Parameter(name, value=value) for name, value in overrides.items()]
         self.node = VlaNode(source, context=self._context, parameter_overrides=parameters)
         self._spinner.add(self.node)
 
-    def until(self, reached: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+    def until(self, reached: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
         self._spinner.until(reached, what, timeout_s)
 
     def change(self, *transitions: int) -> bool:

@@ -32,7 +32,7 @@ def test_defaults_and_overrides_arrive(make_node):
     params.declare_parameters(node, TABLE)
     read = params.read_parameters(node)
     assert (read.device, read.threads, read.thread_count) == ("cpu", 2, 2)
-    assert (read.policy, read.autostart, read.clock_timeout_s) == ("in_process", False, 0.5)
+    assert (read.policy, read.autostart, read.clock_timeout_s) == ("process", False, 0.5)
 
 
 def test_every_wrong_override_is_named_at_once(make_node):
@@ -57,8 +57,15 @@ def test_values_that_types_cannot_express_are_checked(make_node):
         params.check_parameters(params.read_parameters(node))
     text = str(caught.value)
     assert "robot_file: is not set; give it with -p robot_file:=" in text
-    assert "policy: 'cloud' is unknown; valid: in_process" in text
+    assert "policy: 'cloud' is unknown; valid: process, in_process" in text
     assert "device: 'gpu' is unknown; valid: auto, cpu" in text
+    assert "checkpoint: is not set" in text
+
+
+def test_a_policy_server_needs_no_checkpoint(make_node):
+    node = make_node(policy="wss://box.example/policy", robot_file="panda.yaml")
+    params.declare_parameters(node, TABLE)
+    params.check_parameters(params.read_parameters(node))
 
 
 @pytest.mark.parametrize("value", [float("nan"), 0.0, 1e9])

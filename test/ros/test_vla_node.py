@@ -12,7 +12,7 @@ import pytest
 from ros_bench import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Bench, velocities
 from ros_fakes import SPEC, Client, FakePolicy, sway, values
 
-from vla_ros.ros.session import PolicySource
+from vla_ros.ros.policy_source import PolicySource
 from vla_ros.runtime import ThreadWorker
 
 

@@ -5,52 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from ros_bench import ACTIVATE, CONFIGURE, Bench
-from ros_fakes import SPEC, values
+from ros_fakes import values
 
-from vla_ros.policy.checkpoint import WEIGHTS, Checkpoint, write_checkpoint
-from vla_ros.policy.features import state_features
-from vla_ros.policy.normalizer import Normalizer
-from vla_ros.robot_config import RobotConfig
-from vla_ros.ros.session import PolicySource
-
-torch = pytest.importorskip("torch")
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path, robot: RobotConfig) -> Path:
-    from vla_ros.model.config import preset
-    from vla_ros.model.tokenizer import SPECIAL, Tokenizer
-    from vla_ros.model.vla import VLAModel
-
-    features = len(state_features(robot.chain, np.zeros(4)))
-    vocabulary = (*SPECIAL, "sway", "left", "right")
-    config = preset(
-        "tiny",
-        cameras=("front",),
-        state_features=features,
-        action_dim=4,
-        horizon=SPEC.horizon,
-        vocab_size=len(vocabulary),
-    )
-    torch.manual_seed(0)
-    weights = {name: value.numpy() for name, value in VLAModel(config).state_dict().items()}
-    normalizer = Normalizer(
-        feature_mean=np.zeros(features),
-        feature_std=np.ones(features),
-        delta_mean=0.02 * np.arange(1, SPEC.horizon + 1)[:, None] * np.ones(3),
-        delta_std=np.full((SPEC.horizon, 3), 0.05),
-    )
-    parts = Checkpoint(
-        model=config,
-        spec=SPEC,
-        normalizer=normalizer,
-        tokenizer=Tokenizer(vocabulary, config.max_len),
-        chain=robot.chain,
-    )
-    write_checkpoint(tmp_path / "checkpoint", parts, weights)
-    return tmp_path / "checkpoint"
+from vla_ros.policy.checkpoint import WEIGHTS
+from vla_ros.ros.policy_source import PolicySource
 
 
 def test_a_network_moves_the_arm(bench: Bench, checkpoint: Path):

@@ -11,7 +11,7 @@ from rclpy.context import Context
 from ros_bench import ACTIVATE, CONFIGURE, DEACTIVATE, Bench, Spinner, velocities
 from ros_fakes import NAMES, SPEC, FakePolicy, values
 
-from vla_ros.ros.session import PolicySource
+from vla_ros.ros.policy_source import PolicySource
 from vla_ros.runtime import InlineWorker
 
 START_S = 100.0

@@ -17,7 +17,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.errors import ParameterError
-from vla_ros.ros.session import PolicySource
+from vla_ros.ros.policy_source import PolicySource
 
 
 def test_a_refused_robot_file_can_be_put_right_and_configured_again(

@@ -6,7 +6,7 @@ import threading
 from ros_fakes import SPEC, FakePolicy, sway
 
 from vla_ros.ros import shutdown
-from vla_ros.ros.session import PolicySource
+from vla_ros.ros.policy_source import PolicySource
 from vla_ros.ros.vla_node import VlaNode
 
 

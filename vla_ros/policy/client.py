@@ -150,6 +150,7 @@ class RemotePolicy:
         """
         self._server = server
         self._expect = expect
+        self._is_closed = False
         self._link: Link | None = None
         self._link = self._connect()
 
@@ -166,6 +167,9 @@ class RemotePolicy:
         """
         begin = time.perf_counter()
         link = self._link = self._link or self._connect()
+        if self._is_closed:  # while connecting, by another thread
+            self._drop()
+            raise PolicyServerError("the link was closed by the node")
         try:
             answer = self._ask(link, observation)
         except BaseException:
@@ -182,12 +186,18 @@ class RemotePolicy:
         )
 
     def close(self) -> None:
-        """Let go of the link and of the server."""
+        """Let go of the link and of the server; a plan that is awaited raises."""
+        self._is_closed = True
         self._drop()
         self._server.close()
 
     def _connect(self) -> Link:
-        link = Link(self._server.locate())
+        try:
+            link = Link(self._server.locate())
+        except PolicyServerError as error:
+            if isinstance(error.__cause__, TimeoutError):  # it is there, and says nothing
+                self._server.restart()
+            raise
         try:
             self.spec, self._keys = self._expect(messages.spec_from_metadata(link.greeting))
         except BaseException:

@@ -21,6 +21,7 @@ from vla_ros.policy.server_process import ANNOUNCEMENT, API_KEY_VARIABLE
 from vla_ros.policy_protocol import DEVICES, PRECISIONS
 
 _log = logging.getLogger(__name__)
+_END_WITHIN_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
             settings.host,
             API_KEY_VARIABLE,
         )
+    if arguments.end_with_stdin:
+        threading.Thread(target=_end_with_stdin, name="vla-stdin", daemon=True).start()
     # Here, not above: what is wrong with the options is told without waiting for torch.
     from vla_ros.policy.vla_policy import VLAPolicy
 
@@ -58,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     async def serve() -> None:
         stop = asyncio.Event()
-        _stop_by(stop, with_stdin=arguments.end_with_stdin)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await run_server(policy.spec, policy.infer_batch, settings, stop, _announce)
 
     try:
@@ -95,18 +99,10 @@ def _announce(uri: str) -> None:
     sys.stdout.flush()
 
 
-def _stop_by(stop: asyncio.Event, *, with_stdin: bool) -> None:
-    """Set `stop` at SIGINT, SIGTERM, or when whoever started us is gone."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-
-    def wait_for_end() -> None:
-        while os.read(0, 4096):
-            pass
-        # In case something hangs: nobody would be there to end us.
-        threading.Timer(5.0, os._exit, args=(1,)).start()
-        loop.call_soon_threadsafe(stop.set)
-
-    if with_stdin:
-        threading.Thread(target=wait_for_end, name="vla-stdin", daemon=True).start()
+def _end_with_stdin() -> None:
+    """End when whoever started us is gone, whatever is being done at that moment."""
+    while os.read(0, 4096):
+        pass
+    # In case something hangs: nobody would be there to end us.
+    threading.Timer(_END_WITHIN_S, os._exit, args=(1,)).start()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,7 @@
 """A policy server as a child process, started again when it ends.
 
 Its Python may be another one: another virtual environment, with torch. It runs the code of this
-very package, and inherits nothing that would lead it to this Python's packages.
+very package, and nothing leads it to this Python's other packages or to the current folder.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import vla_ros
@@ -26,8 +26,7 @@ API_KEY_VARIABLE = "VLA_ROS_API_KEY"
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 10.0
 _SOUND_AFTER_S = 30.0
-_END_WITHIN_S = 2.0
-_LAST_LINES = 12
+_END_WITHIN_S = 1.0
 # Where packages of this Python are found, and a mark that keeps the ROS wheels' start-up hook from
 # setting the library path of its own environment.
 _OURS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
@@ -74,12 +73,12 @@ class ServerProcess:
         self.starts = 0
         self._python = python
         folder = str(Path(vla_ros.__file__).resolve().parent)
-        self._command = [python, "-c", _BOOTSTRAP, folder, "serve", "--host", "127.0.0.1"]
+        self._command = [python, "-P", "-c", _BOOTSTRAP, folder, "serve", "--host", "127.0.0.1"]
         self._command += ["--port", "0", "--end-with-stdin", *options]
         # Of the machine's other users, none may ask our server.
         self._key = secrets.token_hex(16)
         self._on_line = on_line
-        self._lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._last_line = ""
         self._uri: str | None = None
         self._trouble = ""
         self._changed = threading.Condition()
@@ -115,18 +114,19 @@ class ServerProcess:
     def restart(self) -> None:
         """End it, when it hangs; it is started again."""
         if self._process is not None:
-            self._process.kill()
+            _kill(self._process)
 
     def close(self) -> None:
-        """End it for good; blocks for a moment only."""
+        """End it for good; blocks for a moment only. It has nothing to save."""
         self._closing.set()
-        process = self._process
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
-            threading.Thread(target=_bury, args=(process,), daemon=True).start()
+        self.restart()
+        self._thread.join(_END_WITHIN_S)
 
     def _state(self) -> str:
-        return self._trouble or f"is starting (process {self.pid})"
+        if self.pid is None:
+            return self._trouble or "is about to start"
+        before = f": the one before {self._trouble}" if self._trouble else ""
+        return f"is starting (process {self.pid}){before}"
 
     def _keep_running(self) -> None:
         delay_s = _FIRST_DELAY_S
@@ -135,13 +135,13 @@ class ServerProcess:
             why = self._run_once()
             if time.monotonic() - started_s > _SOUND_AFTER_S:
                 delay_s = _FIRST_DELAY_S
-            self._tell(None, f"{why}; it is started again in {delay_s:g} s{self._last_words()}")
+            self._tell(None, why)
             self._closing.wait(delay_s)
             delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
 
     def _run_once(self) -> str:
         """Start it and read what it writes until it ends; returns how it ended."""
-        self._lines.clear()
+        self._last_line = ""
         try:
             process = subprocess.Popen(
                 self._command,
@@ -158,7 +158,7 @@ class ServerProcess:
             return f"cannot be started with {self._python}: {error.strerror} (policy_python)"
         self._process, self.pid = process, process.pid
         if self._closing.is_set():  # `close` came before there was a process
-            process.kill()
+            _kill(process)
         self.starts += 1
         self._read(process)
         status, self.pid = process.wait(), None
@@ -166,7 +166,8 @@ class ServerProcess:
             process.stdin.close()
         if status < 0:
             return f"(process {process.pid}) was killed by {signal.Signals(-status).name}"
-        return f"(process {process.pid}) ended with status {status}"
+        said = f"; its last words: {self._last_line}" if self._last_line else ""
+        return f"(process {process.pid}) ended with status {status}{said}"
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None  # asked for above
@@ -175,7 +176,7 @@ class ServerProcess:
                 text = line.rstrip()
                 if text.startswith(ANNOUNCEMENT):
                     self._tell(text.removeprefix(ANNOUNCEMENT), "")
-                self._lines.append(text)
+                self._last_line = text or self._last_line
                 self._on_line(text)
 
     def _tell(self, uri: str | None, trouble: str) -> None:
@@ -183,13 +184,9 @@ class ServerProcess:
             self._uri, self._trouble = uri, trouble
             self._changed.notify_all()
 
-    def _last_words(self) -> str:
-        words = "".join(f"\n  {line}" for line in self._lines if line)
-        return f"; it said:{words}" if words else ""
 
-
-def _bury(process: subprocess.Popen[str]) -> None:
-    try:
-        process.wait(_END_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End it with all that it started: a wrapper around a Python has one below it."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

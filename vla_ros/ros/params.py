@@ -6,9 +6,11 @@ no valid one; here both are refused, all of them in one message.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -24,6 +26,8 @@ from vla_ros.errors import ParameterError
 from vla_ros.policy_protocol import DEVICES
 
 Value = str | int | float | bool
+PROCESS, IN_PROCESS = "process", "in_process"
+"""Values of the parameter `policy`; any other is the address of a policy server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,13 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
         default="auto", description="Where the policy computes: auto, cpu or cuda."
     ),
     "policy": ParameterSpec(
-        default="in_process", description="Where the policy lives: in_process."
+        default=PROCESS,
+        description="Where the policy lives: process (a child of the node), in_process, or a "
+        "policy server: ws://HOST:PORT or wss://HOST:PORT.",
+    ),
+    "policy_python": ParameterSpec(
+        default="",
+        description="Python of the policy's process; empty takes the one that runs the node.",
     ),
     "threads": ParameterSpec(
         default=0,
@@ -82,7 +92,6 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     ),
 }
 
-_POLICIES = ("in_process",)
 SHADOW = "shadow"
 _MODES = ("drive", SHADOW)
 
@@ -96,6 +105,7 @@ class VlaNodeParameters:
     mode: str
     device: str
     policy: str
+    policy_python: str
     threads: int
     speed_scale: float
     autostart: bool
@@ -111,6 +121,11 @@ class VlaNodeParameters:
     def is_shadow(self) -> bool:
         """Nothing is commanded."""
         return self.mode == SHADOW
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether `policy` is the address of a server that somebody else runs."""
+        return "://" in self.policy
 
     @property
     def thread_count(self) -> int | None:
@@ -149,20 +164,38 @@ def check_parameters(parameters: VlaNodeParameters) -> None:
         ParameterError: With all problems at once.
     """
     problems = []
-    for name in ("robot_file", "checkpoint"):
+    # A server tells itself what its policy is.
+    for name in ("robot_file", *(() if parameters.is_remote else ("checkpoint",))):
         if not getattr(parameters, name):
             what = VLA_NODE_PARAMETERS[name].description
             problems.append(f"{name}: is not set; give it with -p {name}:=… ({what})")
     if parameters.mode not in _MODES:
         problems.append(f"mode: {parameters.mode!r} is unknown; valid: {', '.join(_MODES)}")
-    if parameters.policy not in _POLICIES:
-        valid = ", ".join(_POLICIES)
-        problems.append(f"policy: {parameters.policy!r} is unknown; valid: {valid}")
+    problems += _policy_problems(parameters)
     if parameters.device not in DEVICES:
         valid = ", ".join(DEVICES)
         problems.append(f"device: {parameters.device!r} is unknown; valid: {valid}")
     if problems:
         raise ParameterError("parameters of vla_node", problems)
+
+
+def _policy_problems(parameters: VlaNodeParameters) -> list[str]:
+    problems = []
+    if parameters.policy not in (PROCESS, IN_PROCESS) and not _is_address(parameters.policy):
+        valid = f"{PROCESS}, {IN_PROCESS}, ws://HOST:PORT, wss://HOST:PORT"
+        problems.append(f"policy: {parameters.policy!r} is unknown; valid: {valid}")
+    python = parameters.policy_python
+    if python and shutil.which(python) is None:
+        problems.append(f"policy_python: {python!r} is no program; valid: path of a Python")
+    return problems
+
+
+def _is_address(policy: str) -> bool:
+    try:
+        parts = urlsplit(policy)
+        return parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no number, or out of range
+        return False
 
 
 def refuse_changes(

@@ -32,6 +32,7 @@ class LoadingWorker:
 
     Attributes:
         error: Why loading failed; empty otherwise.
+        cameras: Those that the loaded policy looks through.
         load_s: Time that loading took; `None` while it goes on.
     """
 
@@ -49,6 +50,7 @@ class LoadingWorker:
             on_loaded: Called in that thread with the traceback of a failure, or empty.
         """
         self.error = ""
+        self.cameras: tuple[str, ...] = ()
         self.load_s: float | None = None
         self._worker: Worker | None = None
         self._is_closed = False
@@ -98,11 +100,14 @@ class LoadingWorker:
     ) -> None:
         started_s, text = time.perf_counter(), ""
         try:
-            self._worker = make_worker(load())
+            policy = load()
+            self.cameras = tuple(camera.name for camera in policy.spec.cameras)
+            self._worker = make_worker(policy)
             if self._is_closed:
                 self._worker.close()
         except Exception as error:  # the edge of a thread
             text = traceback.format_exc()
             self.error = f"{type(error).__name__}: {error}"
         self.load_s = time.perf_counter() - started_s
-        on_loaded(text)
+        if not self._is_closed:
+            on_loaded(text)

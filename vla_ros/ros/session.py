@@ -8,18 +8,14 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from rclpy.lifecycle import LifecycleNode
 
 from vla_ros.datatypes import Status
 from vla_ros.policy.check import check_fits
-from vla_ros.policy.checkpoint import read_spec, read_weights
 from vla_ros.policy.meaning import joint_spec, with_joint_actions
-from vla_ros.policy_protocol import Policy, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.ros.edge import Throttle, guarded
 from vla_ros.ros.flight_recorder import FlightRecorder, default_folder
@@ -27,43 +23,17 @@ from vla_ros.ros.inputs import Inputs
 from vla_ros.ros.neighbours import Neighbours
 from vla_ros.ros.params import VlaNodeParameters
 from vla_ros.ros.plan_view import PlanView
-from vla_ros.ros.policy_loading import LoadingWorker, load_in_process
+from vla_ros.ros.policy_loading import LoadingWorker
+from vla_ros.ros.policy_source import PolicySource
 from vla_ros.ros.qos_watch import QosWatch
+from vla_ros.ros.remote_source import source_of
 from vla_ros.ros.shadow_sink import ShadowSink
 from vla_ros.ros.sinks import CommandSink
 from vla_ros.ros.ticker import TickTime
-from vla_ros.runtime import ControlLoop, ThreadWorker, Tick, Worker
+from vla_ros.runtime import ControlLoop, Tick
 from vla_ros.runtime.divergence import Divergence
 
 _REST_WITHIN_S = 0.8
-
-
-def read_checkpoint_spec(checkpoint_dir: Path) -> PolicySpec:
-    """Read what a checkpoint's policy needs and gives; loads no torch.
-
-    The weights' digest is checked too, so that a broken file is told while configuring.
-
-    Raises:
-        CheckpointError: A file is missing, corrupt or of another format.
-    """
-    spec = read_spec(checkpoint_dir)
-    read_weights(checkpoint_dir)
-    return spec
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicySource:
-    """Where the node gets its policy: three functions, so that tests can bring their own.
-
-    Attributes:
-        read_spec: Quick; called while configuring.
-        load: Slow; called in a thread.
-        make_worker: Puts the loaded policy to work.
-    """
-
-    read_spec: Callable[[Path], PolicySpec] = read_checkpoint_spec
-    load: Callable[[VlaNodeParameters], Policy] = load_in_process
-    make_worker: Callable[[Policy], Worker] = ThreadWorker
 
 
 class Session:
@@ -75,17 +45,24 @@ class Session:
     """
 
     def __init__(
-        self, node: LifecycleNode, parameters: VlaNodeParameters, source: PolicySource
+        self, node: LifecycleNode, parameters: VlaNodeParameters, source: PolicySource | None
     ) -> None:
         """Connect everything.
+
+        Args:
+            node: The node.
+            parameters: Its parameters.
+            source: Where the policy comes from; `None` is where the parameters say.
 
         Raises:
             VlaError: The robot file or the checkpoint cannot be used.
         """
         self.parameters = parameters
         self.robot: RobotConfig = load_robot(parameters.robot_file)
+        source = source or source_of(parameters, self.robot, node.get_logger())
         spec = joint_spec(source.read_spec(parameters.checkpoint_dir), self.robot)
         check_fits(spec, self.robot)
+        self._progress = source.progress
         self.last: Tick | None = None
         self._worst_step_s = 0.0
         self._is_starting = False
@@ -102,6 +79,8 @@ class Session:
                 lambda error: _log_loaded(node, error),
             )
             stack.callback(self.worker.close)
+            # Before the worker, which waits for a plan that is under way.
+            stack.callback(source.close)
             watched = _unfollowed(self.robot) if parameters.is_shadow else self.robot
             self.loop = ControlLoop(robot=watched, spec=spec, worker=self.worker)
             self.loop.slow_down(parameters.speed_scale)
@@ -149,7 +128,7 @@ class Session:
     def reset(self, now_s: float) -> None:
         """Clear a fault or a stop."""
         if self.worker.is_ready and not self.sink.obstacle():
-            self.loop.reset(now_s)
+            self._begin(now_s)
         else:
             self._is_starting = True
 
@@ -236,7 +215,11 @@ class Session:
     def _start_when_ready(self, now_s: float) -> None:
         if self._is_starting and self.worker.is_ready and not self.sink.obstacle():
             self._is_starting = False
-            self.loop.reset(now_s)
+            self._begin(now_s)
+
+    def _begin(self, now_s: float) -> None:
+        self.loop.look_through(self.worker.cameras)
+        self.loop.reset(now_s)
 
     def _explained(self, tick: Tick) -> Tick:
         """Name what the loop cannot know: there is no policy yet."""
@@ -244,7 +227,7 @@ class Session:
             reason = f"the policy could not be loaded: {self.worker.error}"
             return replace(tick, status=Status.FAULT_POLICY_ERROR, reason=reason)
         if self._is_starting:
-            reason = self.sink.obstacle() if self.worker.is_ready else "the policy is being loaded"
+            reason = self.sink.obstacle() if self.worker.is_ready else self._progress()
             return replace(tick, status=Status.WAITING_FOR_POLICY, reason=reason)
         return tick
 

@@ -68,7 +68,8 @@ def policy_status(name: str, session: Session) -> DiagnosticStatus:
     """How loading the policy went."""
     word, worker = policy_word(session), session.worker
     level = {"failed": ERROR, "loading": WARN, "ready": OK}[word]
-    values = {"device": session.parameters.device, "checkpoint": session.parameters.checkpoint}
+    parameters = session.parameters
+    values = {name: getattr(parameters, name) for name in ("policy", "device", "checkpoint")}
     if worker.load_s is not None:
         values["load_s"] = f"{worker.load_s:.2f}"
     return _message(f"{name}: policy", level, worker.error or word, session.robot.robot, values)

@@ -11,7 +11,8 @@ them, under the node's name:
   last 30 s to a file): std_srvs/Trigger.
 
 Every callback is small and caught at its edge, because rclpy ends the executor on an exception and
-swallows those of lifecycle transitions. The policy computes in a thread of its own.
+swallows those of lifecycle transitions. The policy computes in a process of its own, or in a
+thread of this one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from vla_ros.ros.params import (
     read_parameters,
     refuse_changes,
 )
-from vla_ros.ros.session import PolicySource, Session
+from vla_ros.ros.policy_source import PolicySource
+from vla_ros.ros.session import Session
 from vla_ros.ros.ticker import Ticker, TickTime
 from vla_ros.runtime import Tick
 
@@ -57,14 +59,14 @@ class VlaNode(LifecycleNode):
         """Declare parameters, services and reports.
 
         Args:
-            source: Where the policy comes from; `None` is the checkpoint of the parameters.
+            source: Where the policy comes from; `None` is where the parameters say.
             kwargs: For rclpy's `Node`.
 
         Raises:
             ParameterError: A parameter override is unknown, of a wrong type or out of range.
         """
         super().__init__("vla_node", **kwargs)
-        self._source = source or PolicySource()
+        self._source = source
         self._session: Session | None = None
         self._ticker: Ticker | None = None
         self._status: Status | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,7 +58,7 @@ class Latest:
     Newest by stamp: a sample that was overtaken on its way is ignored and counted.
     """
 
-    def __init__(self, robot: RobotConfig, cameras: tuple[str, ...]) -> None:
+    def __init__(self, robot: RobotConfig, cameras: Sequence[str]) -> None:
         self.frames: dict[str, Frame] = {}
         self.state: RobotState | None = None
         self.ignored = 0
@@ -66,6 +66,11 @@ class Latest:
         self._robot = robot
         self._limits = {name: robot.cameras[name] for name in cameras}
         self._watch = self._new_watch()
+
+    def look_through(self, cameras: Sequence[str]) -> None:
+        """Wait for `cameras` alone, some of those so far; what the others sent is forgotten."""
+        self._limits = {name: self._limits[name] for name in cameras}
+        self.frames = {name: frame for name, frame in self.frames.items() if name in cameras}
 
     @property
     def fresh_state(self) -> RobotState:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vla_ros.datatypes import ActionChunk, Command, Frame, Observation, RobotState, Status
 from vla_ros.errors import ActionError, InstructionError
 from vla_ros.policy_protocol import PolicySpec
@@ -58,6 +60,10 @@ class ControlLoop:
         self._jumped = ""
         self._dropped = 0
         self._overruns = 0
+
+    def look_through(self, cameras: Sequence[str]) -> None:
+        """Wait for `cameras` alone from now on, some of those that the loop was made with."""
+        self._latest.look_through(cameras)
 
     # --- inputs
 
