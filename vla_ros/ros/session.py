@@ -10,6 +10,7 @@ import time
 import traceback
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from rclpy.lifecycle import LifecycleNode
 
