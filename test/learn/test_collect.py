@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from untrained import write_untrained_checkpoint
 
 from vla_ros import cli
-from vla_ros.learn.collect import plan
+from vla_ros.datatypes import ActionChunk, ActionPrefix, Observation, RobotState
+from vla_ros.learn.collect import FIRST_CORRECTION, FIRST_SEED, plan
+from vla_ros.learn.corrections import TakeTurns
 from vla_ros.learn.dataset import Dataset
+from vla_ros.learn.expert_policy import ExpertPolicy
+from vla_ros.learn.rollout import look
+from vla_ros.robot_config import load_robot
+from vla_ros.share import share_path
 from vla_ros.sim.tasks import HELDOUT_PAIRS, TASKS
+from vla_ros.sim.world import TabletopSim
 
 
 def test_plan_mixes_the_tasks_and_has_each_scene_once() -> None:
@@ -54,3 +64,64 @@ def test_moments_ask_for_each_block_and_the_drawer_of_one_scene(tmp_path: Path) 
     assert len(np.unique(dataset.target_uv[:4, 0], axis=0)) == 4
     assert cli.main(command) == 0
     assert len(Dataset.open(root).episodes) == 20
+
+
+def test_corrections_are_what_the_expert_does_where_a_policy_got_to(tmp_path: Path) -> None:
+    checkpoint = write_untrained_checkpoint(tmp_path / "checkpoint")
+    root = tmp_path / "data"
+    command = f"collect --out {root} --jobs 1 --episodes 0 --corrections 4 --checkpoint"
+    assert cli.main([*command.split(), str(checkpoint)]) == 0
+    dataset = Dataset.open(root)
+    by_scene = Counter(info.seed for info in dataset.episodes)
+    first = FIRST_SEED + FIRST_CORRECTION
+    assert set(by_scene) <= set(range(first, first + 4))
+    # The expert has several turns in a scene, and every one but the last ends after 2.2 s.
+    assert max(by_scene.values()) > 1
+    lengths = [info.stop - info.start for info in dataset.episodes]
+    assert 12 <= np.median(lengths) <= 23
+    assert cli.main([*command.split(), str(checkpoint)]) == 0
+    assert len(Dataset.open(root).episodes) == len(dataset.episodes)
+
+
+def test_the_policy_and_the_expert_take_turns() -> None:
+    robot = load_robot(share_path("config/panda.yaml"))
+    world = TabletopSim()
+    world.reset(seed=5, task="pick_object")
+    expert = ExpertPolicy(robot, world)
+    still = Still(world.state())
+    both = TakeTurns(still, expert, 0.3, np.random.default_rng(0))
+    now_s, drivers = 0.0, []
+    while now_s < 12.0:
+        chunk = both.infer(replace(look(world, ""), stamp_s=now_s))
+        drivers.append(bool((chunk.actions[0] == still.action).all()))
+        now_s += 0.1
+    changes = np.flatnonzero(np.diff(drivers))
+    assert drivers[0]
+    assert len(changes) >= 5
+    assert not any(drivers[91:])
+    # A plan is followed for three steps, and given up at the end of a turn.
+    assert still.plans >= sum(drivers) / 3
+    assert still.plans <= sum(drivers) / 3 + len(changes)
+    assert sum(map(len, both.turns)) == len(drivers) - sum(drivers)
+
+
+class Still:
+    """A policy that stays where the arm was."""
+
+    def __init__(self, state: RobotState) -> None:
+        self.action = np.append(state.position_rad, 1.0)
+        self.plans = 0
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
+        """Ten steps of the same."""
+        self.plans += 1
+        return ActionChunk(
+            actions=np.tile(self.action, (10, 1)),
+            start_s=observation.stamp_s,
+            step_s=0.1,
+            epoch=observation.epoch,
+            inference_s=0.0,
+        )

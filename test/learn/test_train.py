@@ -206,6 +206,41 @@ def test_other_options_are_not_resumed(
     assert "seed is 4, the training in" in str(caught.value)
 
 
+def test_a_training_begins_with_the_checkpoint_it_is_given(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    first = begin(dataset, robot, tmp_path / "first")
+    for _ in range(3):
+        first.step()
+    first.save(finished=True)
+    scaled = replace(dataset, action=3 * dataset.action)
+    second = begin(scaled, robot, tmp_path / "second", init=tmp_path / "first", seed=3)
+    assert_same(first.learner.weights(), second.learner.weights())
+    second.step()
+    second.save(finished=True)
+    one, other = (read_checkpoint(tmp_path / name) for name in ("first", "second"))
+    np.testing.assert_allclose(one.normalizer.delta_std, other.normalizer.delta_std)
+    assert other.training["init"] == "first"
+
+
+def test_a_checkpoint_of_another_kind_is_no_beginning(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    begin(dataset, robot, tmp_path / "first").save(finished=True)
+    wordier = replace(
+        dataset,
+        episodes=tuple(replace(e, instruction="fling the red") for e in dataset.episodes),
+        fps=10.0,
+    )
+    with pytest.raises(ParameterError) as caught:
+        begin(wordier, robot, tmp_path / "second", init=tmp_path / "first", horizon=6)
+    assert "model.horizon is 4 in the checkpoint, the data and the options want 6" in str(
+        caught.value
+    )
+    assert "spec.step_s is 0.05 in the checkpoint" in str(caught.value)
+    assert "does not know the words fling" in str(caught.value)
+
+
 def test_a_corrupt_training_state_is_refused(
     dataset: Dataset, robot: RobotConfig, tmp_path: Path
 ) -> None:

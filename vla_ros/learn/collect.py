@@ -8,28 +8,31 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from vla_ros.image import resize
 from vla_ros.learn.dataset_writer import DatasetWriter
 from vla_ros.learn.episode import EpisodeData
-from vla_ros.learn.excursion import wander
-from vla_ros.learn.expert_policy import STEP_S, ExpertPolicy, Noise, Row
-from vla_ros.learn.rollout import look, run_episode, step_by_step
+from vla_ros.learn.expert_policy import STEP_S
+from vla_ros.learn.recording import (
+    PICTURE_PX,
+    record_corrections,
+    record_demonstration,
+    record_moments,
+)
+from vla_ros.policy_protocol import Policy
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
 from vla_ros.sim.scene import CAMERAS
-from vla_ros.sim.tasks import TASKS, TEMPLATES, requests_for, write_instruction
-from vla_ros.sim.world import Episode, TabletopSim
+from vla_ros.sim.world import TabletopSim
 
-PICTURE_PX = 96
 FIRST_SEED = 100_000
 # Seeds from here on, counted from the first, are of scenes recorded for a moment only.
 FIRST_MOMENT = 1_000_000
+# And from here on, of scenes in which a policy and the expert take turns.
+FIRST_CORRECTION = 2_000_000
 _SHARES = {
     "pick_object": 0.22,
     "place_object": 0.29,
@@ -37,7 +40,6 @@ _SHARES = {
     "open_drawer": 0.11,
     "close_drawer": 0.11,
 }
-_AFTER_SUCCESS_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +52,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="number of further scenes of which only the first moment is recorded, once for each "
         "block and for the drawer: cheap, and the words alone tell which is meant",
+    )
+    parser.add_argument(
+        "--corrections",
+        type=int,
+        default=0,
+        help="number of further scenes in which the policy of --checkpoint and the expert take "
+        "turns; what the expert does is recorded",
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, help="folder of that policy (default: the shipped one)"
     )
     parser.add_argument(
         "--seed",
@@ -66,14 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Collect, going on where an interrupted collection stopped."""
     path = arguments.robot or share_path("config/panda.yaml")
-    robot = load_robot(path)
-    with _open_writer(arguments.out, robot) as writer:
-        jobs = [job for job in plan(arguments.episodes, arguments.seed) if job not in writer.seeds]
-        scenes = {seed for _, seed in writer.seeds}
-        moments = plan(arguments.moments, arguments.seed + FIRST_MOMENT)
-        jobs += [job for job in moments if job[1] not in scenes]
+    with _open_writer(arguments.out, load_robot(path)) as writer:
+        jobs = _missing(arguments, writer.seeds)
         failed = 0
-        bar = tqdm(total=len(jobs), unit="episode", desc="collect", mininterval=5)
+        bar = tqdm(total=len(jobs), unit="scene", desc="collect", mininterval=5)
         for episodes in _record_all(jobs, path, arguments):
             bar.update()
             failed += not episodes
@@ -81,8 +89,20 @@ def run(arguments: argparse.Namespace) -> int:
                 writer.add(episode)
         bar.close()
     added = len(jobs) - failed
-    print(f"{added} episodes added to {arguments.out}; {failed} failed and were left out")
+    print(f"{added} scenes added to {arguments.out}; {failed} failed and were left out")
     return 0
+
+
+def _missing(
+    arguments: argparse.Namespace, recorded: Set[tuple[str, int]]
+) -> list[tuple[str, int]]:
+    """Pairs of task and seed that are asked for and not yet `recorded`."""
+    jobs = [job for job in plan(arguments.episodes, arguments.seed) if job not in recorded]
+    # Of these scenes, what is recorded need not be of the task that the scene was drawn for.
+    scenes = {seed for _, seed in recorded}
+    further = plan(arguments.moments, arguments.seed + FIRST_MOMENT)
+    further += plan(arguments.corrections, arguments.seed + FIRST_CORRECTION)
+    return jobs + [job for job in further if job[1] not in scenes]
 
 
 def _open_writer(out: Path, robot: RobotConfig) -> DatasetWriter:
@@ -108,85 +128,52 @@ def plan(episodes: int, first_seed: int) -> list[tuple[str, int]]:
     return [(task, seed) for _, task, seed in sorted(jobs)]
 
 
-def record(world: TabletopSim, robot: RobotConfig, task: str, seed: int) -> EpisodeData | None:
-    """One noisy expert episode; `None` when it did not succeed."""
-    rng = np.random.default_rng([seed, TASKS.index(task), 1])
-    episode = world.reset(seed=seed, task=task)
-    rows: list[Row] = []
-    expert = ExpertPolicy(robot, world, noise=Noise(rng), rows=rows)
-    wander(world, expert.expert, rng)
-    if world.success:
-        return None
-    outcome = run_episode(
-        world, expert, step_by_step(robot, STEP_S), after_success_s=_AFTER_SUCCESS_S
-    )
-    return _episode_data(episode, rows) if outcome.success else None
+class _Recorder:
+    """A world, and what a process needs to record in it."""
+
+    def __init__(self, robot_path: Path, first_seed: int, checkpoint: Path | None) -> None:
+        self._world, self._robot = TabletopSim(), load_robot(robot_path)
+        self._first_seed, self._checkpoint = first_seed, checkpoint
+        self._policy: Policy | None = None
+
+    def record(self, task: str, seed: int) -> list[EpisodeData]:
+        """What is wanted of the scene; nothing when that failed."""
+        if seed >= self._first_seed + FIRST_CORRECTION:
+            return record_corrections(self._world, self._robot, self._load_policy(), task, seed)
+        if seed >= self._first_seed + FIRST_MOMENT:
+            return record_moments(self._world, self._robot, task, seed)
+        episode = record_demonstration(self._world, self._robot, task, seed)
+        return [] if episode is None else [episode]
+
+    def _load_policy(self) -> Policy:
+        if self._policy is None:
+            from vla_ros.policy.check import check_fits
+            from vla_ros.policy.vla_policy import VLAPolicy
+
+            folder = self._checkpoint or share_path("checkpoints/tabletop")
+            self._policy = VLAPolicy.load(folder, threads=1)
+            check_fits(self._policy.spec, self._robot)
+        return self._policy
 
 
-def record_moments(
-    world: TabletopSim, robot: RobotConfig, task: str, seed: int
-) -> list[EpisodeData]:
-    """The first moment of a scene, a row long: what to do now if asked for this, or for that."""
-    rng = np.random.default_rng([seed, TASKS.index(task), 1])
-    world.reset(seed=seed, task=task)
-    wander(world, ExpertPolicy(robot, world).expert, rng)
-    observation = look(world, "")
-    episodes = []
-    for request in requests_for(rng, world.layout.colors):
-        template = str(rng.choice(TEMPLATES[request.task]))
-        episode = world.ask(request, write_instruction(request, template))
-        rows: list[Row] = []
-        ExpertPolicy(robot, world, rows=rows).infer(observation)
-        episodes.append(_episode_data(episode, rows))
-    return episodes
+_recorder: _Recorder
 
 
-def _episode_data(episode: Episode, rows: list[Row]) -> EpisodeData:
-    states = [
-        np.append(row.observation.state.position_rad, row.observation.state.gripper_open or 0.0)
-        for row in rows
-    ]
-    frames = {
-        name: np.stack(
-            [
-                resize(row.observation.frames[name].pixels, PICTURE_PX, PICTURE_PX, "letterbox")
-                for row in rows
-            ]
-        )
-        for name in CAMERAS
-    }
-    return EpisodeData(
-        frames=frames,
-        state=np.stack(states).astype(np.float32),
-        action=np.stack([row.action for row in rows]).astype(np.float32),
-        target_m=np.stack([row.target_m for row in rows]).astype(np.float32),
-        target_uv=np.stack([row.target_uv for row in rows]).astype(np.float32),
-        **vars(episode),
-    )
-
-
-_worker: tuple[TabletopSim, RobotConfig, int]
-
-
-def _start_worker(robot_path: Path, first_moment: int) -> None:
-    global _worker
+def _start_worker(robot_path: Path, first_seed: int, checkpoint: Path | None) -> None:
+    global _recorder
     # A software renderer's own threads would only get into each other's way.
     os.environ.setdefault("LP_NUM_THREADS", "1")
-    _worker = TabletopSim(), load_robot(robot_path), first_moment
+    _recorder = _Recorder(robot_path, first_seed, checkpoint)
 
 
 def _record_job(job: tuple[str, int]) -> list[EpisodeData]:
-    world, robot, first_moment = _worker
-    if job[1] >= first_moment:
-        return record_moments(world, robot, *job)
-    episode = record(world, robot, *job)
-    return [] if episode is None else [episode]
+    return _recorder.record(*job)
 
 
 def _record_all(
     jobs: list[tuple[str, int]], robot_path: Path, arguments: argparse.Namespace
 ) -> Iterator[list[EpisodeData]]:
     context = multiprocessing.get_context("spawn")
-    start = (robot_path, arguments.seed + FIRST_MOMENT)
+    start = (robot_path, arguments.seed, arguments.checkpoint)
     with context.Pool(arguments.jobs, _start_worker, start) as pool:
         yield from pool.imap(_record_job, jobs, chunksize=2)

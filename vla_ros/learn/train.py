@@ -87,6 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weight of its place in the pictures, 0 for none (default: %(default)s)",
     )
     add(
+        "--init",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="folder of a checkpoint to begin with, of the same sizes (default: random weights)",
+    )
+    add(
         "--seed",
         type=int,
         default=defaults.seed,
@@ -128,6 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         horizon=arguments.horizon,
         target_weight=arguments.target_weight,
         pointing_weight=arguments.pointing_weight,
+        init=arguments.init,
         seed=arguments.seed,
         device=arguments.device,
     )

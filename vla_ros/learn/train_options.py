@@ -24,6 +24,8 @@ class TrainOptions:
         horizon: Steps in a chunk; `None` is the preset's.
         target_weight: Weight of the named object's position in the loss.
         pointing_weight: Weight of its place in the pictures.
+        init: Folder of a checkpoint to begin with, its words and statistics included; `None`
+            begins with random weights.
         seed: Of the first weights, the batches and the augmentation.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -38,6 +40,7 @@ class TrainOptions:
     horizon: int | None = None
     target_weight: float = 0.3
     pointing_weight: float = 0.1
+    init: Path | None = None
     seed: int = 0
     device: str = "auto"
 
@@ -62,4 +65,9 @@ class TrainOptions:
         """All that changes the weights, as plain values."""
         values = asdict(self)
         del values["device"]
-        return {**values, "data": self.data.name, "robot_file": self.robot_file.name}
+        return {
+            **values,
+            "data": self.data.name,
+            "robot_file": self.robot_file.name,
+            "init": self.init.name if self.init else None,
+        }

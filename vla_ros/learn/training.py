@@ -14,20 +14,30 @@ import numpy as np
 import torch
 
 import vla_ros
-from vla_ros.errors import DatasetError, ParameterError
+from vla_ros.errors import ParameterError
 from vla_ros.learn.batches import IntArray, Rows, balanced, split_episodes
+from vla_ros.learn.blueprint import (
+    check_init,
+    check_robot,
+    longest_text,
+    model_config,
+    policy_spec,
+)
 from vla_ros.learn.curves import append_metrics, plot_metrics
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.learner import Errors, Learner, Networks, lr_scale, read_state
 from vla_ros.learn.train_options import TrainOptions
-from vla_ros.model.config import ModelConfig, preset
+from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.tokenizer import Tokenizer
 from vla_ros.model.vla import VLAModel
-from vla_ros.policy.checkpoint import Checkpoint, write_checkpoint
-from vla_ros.policy.features import POSE_FEATURES
+from vla_ros.policy.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    read_weights,
+    write_checkpoint,
+)
 from vla_ros.policy.vla_policy import choose_device
-from vla_ros.policy_protocol import CameraSpec, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
 
 STATE_FILE, METRICS_FILE, CURVE_FILE = "training_state.pt", "metrics.jsonl", "loss.png"
@@ -45,21 +55,25 @@ class Training:
     def __init__(
         self, options: TrainOptions, out: Path, dataset: Dataset, robot: RobotConfig
     ) -> None:
-        _check_robot(dataset, robot)
+        check_robot(dataset, robot)
         self.options, self._out, self._dataset = options, out, dataset
         split = np.random.default_rng([options.seed, 0])
         self._train, self._validation = split_episodes(dataset.episodes, _HELD_OUT, split)
         texts = [episode.instruction for episode in dataset.episodes]
-        tokenizer = Tokenizer.from_texts(texts, preset(options.preset, **_UNSIZED).max_len)
-        config = _model_config(options, dataset, tokenizer)
+        begun = read_checkpoint(options.init) if options.init else None
+        longest = longest_text(options.preset)
+        tokenizer = begun.tokenizer if begun else Tokenizer.from_texts(texts, longest)
+        config = model_config(options, dataset, tokenizer)
         self._rows = Rows(dataset, config.cameras, robot.chain, tokenizer, config.horizon)
         self._checkpoint = Checkpoint(
             model=config,
-            spec=_spec(dataset, config, robot),
-            normalizer=self._rows.fit_normalizer(self._train),
+            spec=policy_spec(dataset, config, robot),
+            normalizer=begun.normalizer if begun else self._rows.fit_normalizer(self._train),
             tokenizer=tokenizer,
             chain=robot.chain,
         )
+        if begun:
+            check_init(begun, self._checkpoint, texts)
         self.learner = self._new_learner(config)
         self._begin_s = time.monotonic()
         self._recorded = (self._begin_s, 0)
@@ -190,7 +204,11 @@ class Training:
         head = TargetDecoder(
             config.condition_dim, config.width, torch.from_numpy(mean_m), torch.from_numpy(std_m)
         )
-        networks = Networks(VLAModel(config), head).to(device)
+        model = VLAModel(config)
+        if self.options.init:
+            begun = read_weights(self.options.init)
+            model.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in begun.items()})
+        networks = Networks(model, head).to(device)
         weights = self.options.target_weight, self.options.pointing_weight
         return Learner(networks, self.options.lr, *weights, device)
 
@@ -238,59 +256,6 @@ class Training:
             "seconds": round(self.elapsed_s, 1),
             "latest": self._latest,
         }
-
-
-_UNSIZED: dict[str, Any] = {"cameras": ("any",), "state_features": 1, "action_dim": 1}
-
-
-def _model_config(options: TrainOptions, dataset: Dataset, tokenizer: Tokenizer) -> ModelConfig:
-    """The preset, made to fit the data: pictures, words, state and action."""
-    sizes = {name: frames.shape[1:3] for name, frames in dataset.frames.items()}
-    if len(set(sizes.values())) != 1 or len(set(next(iter(sizes.values())))) != 1:
-        raise DatasetError(f"the pictures must be square and of one size, got (H, W) {sizes}")
-    horizon = {} if options.horizon is None else {"horizon": options.horizon}
-    return preset(
-        options.preset,
-        cameras=tuple(dataset.frames),
-        state_features=len(dataset.state_names) + POSE_FEATURES,
-        action_dim=len(dataset.action_names),
-        vocab_size=len(tokenizer.vocabulary),
-        image_px=next(iter(sizes.values()))[0],
-        action_head=options.head,
-        **horizon,
-    )
-
-
-def _spec(dataset: Dataset, config: ModelConfig, robot: RobotConfig) -> PolicySpec:
-    cameras = tuple(
-        CameraSpec(
-            name=name, height_px=config.image_px, width_px=config.image_px, resize="letterbox"
-        )
-        for name in config.cameras
-    )
-    return PolicySpec(
-        robot=robot.robot,
-        cameras=cameras,
-        state_names=tuple(dataset.state_names),
-        action_names=tuple(dataset.action_names),
-        horizon=config.horizon,
-        step_s=1 / dataset.fps,
-    )
-
-
-def _check_robot(dataset: Dataset, robot: RobotConfig) -> None:
-    """The kinematics of the robot file must be those of the data."""
-    if dataset.robot and dataset.robot != robot.robot:
-        raise DatasetError(
-            f"the dataset was recorded with robot {dataset.robot!r}, robot file {robot.path} "
-            f"describes {robot.robot!r}; choose another with --robot"
-        )
-    for what, names in (("states", dataset.state_names), ("actions", dataset.action_names)):
-        if tuple(names) != robot.action_names:
-            raise DatasetError(
-                f"the dataset's {what} are {', '.join(names)}; robot file {robot.path} "
-                f"lists: {', '.join(robot.action_names)}"
-            )
 
 
 def _mean(values: list[float]) -> float:

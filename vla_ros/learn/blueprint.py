@@ -1,0 +1,92 @@
+"""What a dataset and the options ask a checkpoint to be, and what does not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vla_ros.errors import DatasetError, ParameterError
+from vla_ros.learn.dataset import Dataset
+from vla_ros.learn.train_options import TrainOptions
+from vla_ros.model.config import ModelConfig, preset
+from vla_ros.model.tokenizer import Tokenizer
+from vla_ros.policy.checkpoint import Checkpoint
+from vla_ros.policy.features import POSE_FEATURES
+from vla_ros.policy_protocol import CameraSpec, PolicySpec
+from vla_ros.robot_config import RobotConfig
+
+_UNSIZED: dict[str, Any] = {"cameras": ("any",), "state_features": 1, "action_dim": 1}
+
+
+def longest_text(preset_name: str) -> int:
+    """Most tokens in an instruction."""
+    return preset(preset_name, **_UNSIZED).max_len
+
+
+def check_init(begun: Checkpoint, wanted: Checkpoint, texts: Sequence[str]) -> None:
+    """The checkpoint to begin with must be of the data's kind, and know its words."""
+    problems = [
+        f"{what}.{key} is {found!r} in the checkpoint, the data and the options want {now!r}"
+        for what in ("model", "spec")
+        for key, now in vars(getattr(wanted, what)).items()
+        if key != "chain" and (found := getattr(getattr(begun, what), key)) != now
+    ]
+    known = set(begun.tokenizer.vocabulary)
+    words = set(Tokenizer.from_texts(texts, wanted.model.max_len).vocabulary)
+    if words - known:
+        problems.append(
+            f"it does not know the words {', '.join(sorted(words - known))}; leave --init out"
+        )
+    if problems:
+        raise ParameterError("train --init", problems)
+
+
+def model_config(options: TrainOptions, dataset: Dataset, tokenizer: Tokenizer) -> ModelConfig:
+    """The preset, made to fit the data: pictures, words, state and action."""
+    sizes = {name: frames.shape[1:3] for name, frames in dataset.frames.items()}
+    if len(set(sizes.values())) != 1 or len(set(next(iter(sizes.values())))) != 1:
+        raise DatasetError(f"the pictures must be square and of one size, got (H, W) {sizes}")
+    horizon = {} if options.horizon is None else {"horizon": options.horizon}
+    return preset(
+        options.preset,
+        cameras=tuple(dataset.frames),
+        state_features=len(dataset.state_names) + POSE_FEATURES,
+        action_dim=len(dataset.action_names),
+        vocab_size=len(tokenizer.vocabulary),
+        image_px=next(iter(sizes.values()))[0],
+        action_head=options.head,
+        **horizon,
+    )
+
+
+def policy_spec(dataset: Dataset, config: ModelConfig, robot: RobotConfig) -> PolicySpec:
+    """What the policy will need and give."""
+    cameras = tuple(
+        CameraSpec(
+            name=name, height_px=config.image_px, width_px=config.image_px, resize="letterbox"
+        )
+        for name in config.cameras
+    )
+    return PolicySpec(
+        robot=robot.robot,
+        cameras=cameras,
+        state_names=tuple(dataset.state_names),
+        action_names=tuple(dataset.action_names),
+        horizon=config.horizon,
+        step_s=1 / dataset.fps,
+    )
+
+
+def check_robot(dataset: Dataset, robot: RobotConfig) -> None:
+    """The kinematics of the robot file must be those of the data."""
+    if dataset.robot and dataset.robot != robot.robot:
+        raise DatasetError(
+            f"the dataset was recorded with robot {dataset.robot!r}, robot file {robot.path} "
+            f"describes {robot.robot!r}; choose another with --robot"
+        )
+    for what, names in (("states", dataset.state_names), ("actions", dataset.action_names)):
+        if tuple(names) != robot.action_names:
+            raise DatasetError(
+                f"the dataset's {what} are {', '.join(names)}; robot file {robot.path} "
+                f"lists: {', '.join(robot.action_names)}"
+            )
