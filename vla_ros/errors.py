@@ -71,3 +71,7 @@ class MessageError(VlaError):
 
 class PolicyServerError(VlaError):
     """A policy server that cannot be reached, went away or refuses the connection."""
+
+
+class WorkerError(VlaError):
+    """A process that did a part of the work died."""

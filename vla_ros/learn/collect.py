@@ -6,9 +6,8 @@ Noise is injected into the expert's execution; the labels stay the expert's own 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Set
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from vla_ros.learn.dataset_writer import DatasetWriter
 from vla_ros.learn.episode import EpisodeData
 from vla_ros.learn.expert_policy import STEP_S
+from vla_ros.learn.pool import work_off
 from vla_ros.learn.recording import (
     PICTURE_PX,
     record_corrections,
@@ -82,7 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         jobs = _missing(arguments, writer.seeds)
         failed = 0
         bar = tqdm(total=len(jobs), unit="scene", desc="collect", mininterval=5)
-        for episodes in _record_all(jobs, path, arguments):
+        make = partial(_make_recorder, path, arguments.seed, arguments.checkpoint)
+        for episodes in work_off(make, jobs, arguments.jobs):
             bar.update()
             failed += not episodes
             for episode in episodes:
@@ -136,8 +137,9 @@ class _Recorder:
         self._first_seed, self._checkpoint = first_seed, checkpoint
         self._policy: Policy | None = None
 
-    def record(self, task: str, seed: int) -> list[EpisodeData]:
-        """What is wanted of the scene; nothing when that failed."""
+    def record(self, job: tuple[str, int]) -> list[EpisodeData]:
+        """What is wanted of the scene of a task and seed; nothing when that failed."""
+        task, seed = job
         if seed >= self._first_seed + FIRST_CORRECTION:
             return record_corrections(self._world, self._robot, self._load_policy(), task, seed)
         if seed >= self._first_seed + FIRST_MOMENT:
@@ -156,24 +158,7 @@ class _Recorder:
         return self._policy
 
 
-_recorder: _Recorder
-
-
-def _start_worker(robot_path: Path, first_seed: int, checkpoint: Path | None) -> None:
-    global _recorder
-    # A software renderer's own threads would only get into each other's way.
-    os.environ.setdefault("LP_NUM_THREADS", "1")
-    _recorder = _Recorder(robot_path, first_seed, checkpoint)
-
-
-def _record_job(job: tuple[str, int]) -> list[EpisodeData]:
-    return _recorder.record(*job)
-
-
-def _record_all(
-    jobs: list[tuple[str, int]], robot_path: Path, arguments: argparse.Namespace
-) -> Iterator[list[EpisodeData]]:
-    context = multiprocessing.get_context("spawn")
-    start = (robot_path, arguments.seed, arguments.checkpoint)
-    with context.Pool(arguments.jobs, _start_worker, start) as pool:
-        yield from pool.imap(_record_job, jobs, chunksize=2)
+def _make_recorder(
+    robot_path: Path, first_seed: int, checkpoint: Path | None
+) -> Callable[[tuple[str, int]], list[EpisodeData]]:
+    return _Recorder(robot_path, first_seed, checkpoint).record

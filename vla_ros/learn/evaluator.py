@@ -5,8 +5,8 @@ Called by `evaluate`; `vla_ros/ros/remote_evaluation.py` plays the same jobs ove
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from vla_ros.learn.expert_policy import STEP_S, ExpertPolicy
 from vla_ros.learn.film import film_name, label, write_mp4
 from vla_ros.learn.jobs import Job, Settings
+from vla_ros.learn.pool import work_off
 from vla_ros.learn.random_policy import RandomPolicy
 from vla_ros.learn.rollout import Outcome, Switch, run_episode, step_by_step
 from vla_ros.learn.scores import Scored
@@ -111,23 +112,14 @@ class Evaluator:
         write_mp4(folder / film_name(job.task, job.seed, outcome.success), pictures, _FILM_FPS)
 
 
-_evaluator: Evaluator
-
-
-def _start_worker(settings: Settings) -> None:
-    global _evaluator
-    _evaluator = Evaluator(settings)
-
-
-def _run_job(job: Job) -> Scored:
-    return _evaluator.run(job)
-
-
 def evaluate_all(settings: Settings, jobs: Sequence[Job], processes: int) -> list[Scored]:
     """Play all jobs under a progress bar; the results are in their order."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, _start_worker, (settings,)) as pool:
-        return list(progress(pool.imap(_run_job, jobs), len(jobs), settings.policy))
+    scored = work_off(partial(_make_evaluator, settings), jobs, processes)
+    return list(progress(scored, len(jobs), settings.policy))
+
+
+def _make_evaluator(settings: Settings) -> Callable[[Job], Scored]:
+    return Evaluator(settings).run
 
 
 def progress(scored: Iterator[Scored], total: int, name: str) -> Iterator[Scored]:

@@ -1,0 +1,26 @@
+"""Work for the processes of test_pool.py: they must be able to import it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from vla_ros.errors import SceneError
+
+
+def make_adder(number: int) -> Callable[[int], tuple[int, int]]:
+    return lambda job: (job + number, os.getpid())
+
+
+def refuse() -> Callable[[int], int]:
+    raise SceneError("no such scene")
+
+
+def make_killer() -> Callable[[int], int]:
+    def work(job: int) -> int:
+        if job == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return job
+
+    return work
