@@ -15,7 +15,7 @@ from vla_ros.errors import CheckpointError, DatasetError, ParameterError
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.episode import EpisodeInfo
 from vla_ros.learn.train import Limits, train
-from vla_ros.learn.train_options import TrainOptions
+from vla_ros.learn.train_options import TrainOptions, read_options
 from vla_ros.learn.training import Training
 from vla_ros.policy.check import check_fits
 from vla_ros.policy.checkpoint import Weights, read_checkpoint
@@ -270,3 +270,35 @@ def test_wrong_options_are_told_at_once() -> None:
     with pytest.raises(ParameterError) as caught:
         replace(OPTIONS, samples=0, lr=-1.0, target_weight=-0.1)
     assert len(caught.value.problems) == 3
+
+
+def test_options_of_a_file_and_of_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("data: toy\nlr: 8e-4\nhorizon: 10\npreset: tiny\n")
+    options = read_options(path, {"horizon": 6, "preset": None, "out": Path("elsewhere")})
+    assert options == TrainOptions(
+        data=Path("toy"), robot_file=ROBOT_FILE, lr=8e-4, horizon=6, preset="tiny"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "data: toy\nlearning_rate: 1.0",
+            "unknown: learning_rate; valid: data, ",
+        ),
+        ("data: toy\nlr: fast\nbatch: 1.5", "batch is 1.5, it must be a whole number from 1"),
+        ("data: toy\nlr: fast\nbatch: 1.5", "lr is 'fast', it must be a number above 0"),
+        ("data: toy\npreset: huge", "preset is 'huge'; valid: base, small, tiny"),
+        ("lr: 0.1", "--data is missing"),
+        ("- lr", "it must hold options by name, got list"),
+        ("data: [", "it cannot be read"),
+    ],
+)
+def test_a_wrong_file_of_options_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError) as caught:
+        read_options(path, {})
+    assert told in str(caught.value)

@@ -99,11 +99,18 @@ def _missing(
 ) -> list[tuple[str, int]]:
     """Pairs of task and seed that are asked for and not yet `recorded`."""
     jobs = [job for job in plan(arguments.episodes, arguments.seed) if job not in recorded]
-    # Of these scenes, what is recorded need not be of the task that the scene was drawn for.
     scenes = {seed for _, seed in recorded}
-    further = plan(arguments.moments, arguments.seed + FIRST_MOMENT)
-    further += plan(arguments.corrections, arguments.seed + FIRST_CORRECTION)
+    further = [
+        *_one_by_one(arguments.moments, arguments.seed + FIRST_MOMENT),
+        *_one_by_one(arguments.corrections, arguments.seed + FIRST_CORRECTION),
+    ]
     return jobs + [job for job in further if job[1] not in scenes]
+
+
+def _one_by_one(scenes: int, first_seed: int) -> list[tuple[str, int]]:
+    """As `plan`, every scene with a seed of its own: it is recorded for other tasks, too."""
+    tasks = [task for task, _ in plan(scenes, first_seed)]
+    return [(task, first_seed + index) for index, task in enumerate(tasks)]
 
 
 def _open_writer(out: Path, robot: RobotConfig) -> DatasetWriter:

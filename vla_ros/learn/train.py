@@ -22,11 +22,10 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vla_ros.errors import ParameterError
-from vla_ros.learn.train_options import TrainOptions
+from vla_ros.learn.train_options import TrainOptions, read_options
 from vla_ros.learn.training import STATE_FILE, Training
 from vla_ros.model.config import HEADS, PRESETS
 from vla_ros.policy_protocol import DEVICES
-from vla_ros.share import share_path
 
 _log = logging.getLogger(__name__)
 
@@ -40,51 +39,40 @@ class Limits:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `train`."""
+    """Declare the options of `train`; those of `TrainOptions` stay `None` when not given."""
     defaults = TrainOptions
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder of the dataset, as `collect` writes it")
+    add(
+        "--config",
+        type=Path,
+        help="YAML file with any of these options, such as one of config/train; what is given here "
+        "comes first",
+    )
+    add("--data", type=Path, help="folder of the dataset, as `collect` writes it (needed)")
     add("--out", type=Path, required=True, help="folder of the checkpoint")
-    add("--robot", type=Path, help="robot file of the arm (default: config/panda.yaml)")
     add(
-        "--preset",
-        choices=PRESETS,
-        default=defaults.preset,
-        help="size of the model (default: %(default)s)",
+        "--robot",
+        dest="robot_file",
+        type=Path,
+        help="robot file of the arm (default: config/panda.yaml)",
     )
-    add(
-        "--head", choices=HEADS, default=defaults.head, help="action decoder (default: %(default)s)"
-    )
-    add(
-        "--samples",
-        type=int,
-        default=defaults.samples,
-        help="samples to train on, in all (default: %(default)s)",
-    )
-    add(
-        "--batch",
-        type=int,
-        default=defaults.batch,
-        help="samples in one optimiser step (default: %(default)s)",
-    )
-    add(
-        "--lr",
-        type=float,
-        default=defaults.lr,
-        help="peak learning rate of AdamW (default: %(default)s)",
-    )
+    add("--preset", choices=PRESETS, help=f"size of the model (default: {defaults.preset})")
+    add("--head", choices=HEADS, help=f"action decoder (default: {defaults.head})")
+    add("--samples", type=int, help=f"samples to train on, in all (default: {defaults.samples})")
+    add("--batch", type=int, help=f"samples in one optimiser step (default: {defaults.batch})")
+    add("--lr", type=float, help=f"peak learning rate of AdamW (default: {defaults.lr})")
     add("--horizon", type=int, help="steps in a chunk (default: the preset's)")
     add(
         "--target-weight",
         type=float,
-        default=defaults.target_weight,
-        help="weight of the named object's position in the loss, 0 for none (default: %(default)s)",
+        help="weight of the named object's position in the loss, 0 for none "
+        f"(default: {defaults.target_weight})",
     )
     add(
         "--pointing-weight",
         type=float,
-        default=defaults.pointing_weight,
-        help="weight of its place in the pictures, 0 for none (default: %(default)s)",
+        help="weight of its place in the pictures, 0 for none "
+        f"(default: {defaults.pointing_weight})",
     )
     add(
         "--init",
@@ -92,18 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="folder of a checkpoint to begin with, of the same sizes (default: random weights)",
     )
-    add(
-        "--seed",
-        type=int,
-        default=defaults.seed,
-        help="the same seed gives the same weights (default: %(default)s)",
-    )
+    add("--seed", type=int, help=f"the same seed gives the same weights (default: {defaults.seed})")
     add("--threads", type=int, help="CPU threads (default: torch's choice)")
     add(
         "--device",
         choices=DEVICES,
-        default="auto",
-        help="auto takes CUDA where there is one (default: auto)",
+        help=f"auto takes CUDA where there is one (default: {defaults.device})",
     )
     add(
         "--minutes",
@@ -123,21 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, saving now and then; Ctrl-C and SIGTERM save and stop."""
-    options = TrainOptions(
-        data=arguments.data,
-        robot_file=arguments.robot or share_path("config/panda.yaml"),
-        preset=arguments.preset,
-        head=arguments.head,
-        samples=arguments.samples,
-        batch=arguments.batch,
-        lr=arguments.lr,
-        horizon=arguments.horizon,
-        target_weight=arguments.target_weight,
-        pointing_weight=arguments.pointing_weight,
-        init=arguments.init,
-        seed=arguments.seed,
-        device=arguments.device,
-    )
+    options = read_options(arguments.config, vars(arguments))
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     out: Path = arguments.out

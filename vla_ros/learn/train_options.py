@@ -1,12 +1,21 @@
-"""What a training depends on. No torch here."""
+"""What a training depends on, from the command line and from a file. No torch here."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from vla_ros.errors import ParameterError
+from vla_ros.model.config import HEADS, PRESETS
+from vla_ros.policy_protocol import DEVICES
+from vla_ros.share import share_path
+
+_PATHS = ("data", "robot_file", "init")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +55,32 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name} is {value}, it must be above 0"
-            for name, value in (("samples", self.samples), ("batch", self.batch), ("lr", self.lr))
-            if not value > 0
+            f"{name} is {value!r}; valid: {', '.join(valid)}"
+            for name, value, valid in (
+                ("preset", self.preset, PRESETS),
+                ("head", self.head, HEADS),
+                ("device", self.device, DEVICES),
+            )
+            if value not in valid
         ]
         problems += [
-            f"{name} is {value}, it must be 0 or more"
+            f"{name} is {value!r}, it must be a whole number from {least}"
+            for name, value, least in (
+                ("samples", self.samples, 1),
+                ("batch", self.batch, 1),
+                ("horizon", 1 if self.horizon is None else self.horizon, 1),
+                ("seed", self.seed, 0),
+            )
+            if not (type(value) is int and value >= least)
+        ]
+        problems += [
+            f"{name} is {value!r}, it must be a number {'above 0' if name == 'lr' else 'from 0'}"
             for name, value in (
+                ("lr", self.lr),
                 ("target_weight", self.target_weight),
                 ("pointing_weight", self.pointing_weight),
             )
-            if not value >= 0
+            if not _is_number(value) or value < 0 or (name == "lr" and value == 0)
         ]
         if problems:
             raise ParameterError("train", problems)
@@ -71,3 +95,50 @@ class TrainOptions:
             "robot_file": self.robot_file.name,
             "init": self.init.name if self.init else None,
         }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def read_options(config: Path | None, given: Mapping[str, Any]) -> TrainOptions:
+    """The options of a YAML file and of the command line, which comes first.
+
+    Args:
+        config: File with options by name, as in `TrainOptions`; `None` for no file.
+        given: Options by name; `None` for one that is not given. Other names are left alone.
+
+    Raises:
+        ParameterError: The file cannot be read, or an option is unknown, wrong or missing.
+    """
+    names = [field.name for field in fields(TrainOptions)]
+    values = {} if config is None else _read_file(config)
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        problem = f"unknown: {', '.join(unknown)}; valid: {', '.join(names)}"
+        raise ParameterError(f"train --config {config}", [problem])
+    values |= {name: given[name] for name in names if given.get(name) is not None}
+    values.setdefault("robot_file", share_path("config/panda.yaml"))
+    if "data" not in values:
+        raise ParameterError("train", ["--data is missing: the folder that `collect` wrote"])
+    values |= {name: Path(values[name]) for name in _PATHS if values.get(name) is not None}
+    return TrainOptions(**values)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ParameterError(f"train --config {path}", [f"it cannot be read: {error}"]) from error
+    if not isinstance(values, dict):
+        problem = f"it must hold options by name, got {type(values).__name__}"
+        raise ParameterError(f"train --config {path}", [problem])
+    return {key: _as_number(value) for key, value in values.items()}
+
+
+def _as_number(value: Any) -> Any:
+    """YAML 1.1 takes 8e-4 for a text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
