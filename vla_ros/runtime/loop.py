@@ -53,7 +53,6 @@ class ControlLoop:
         self._refused_instruction = ""
         self._epoch = 0
         self._last_s: float | None = None
-        self._motion.forget()
         self._broken: Obstacle | None = None
         self._fault: Obstacle | None = None
         self._halted = "the loop is not active"
