@@ -11,6 +11,7 @@ from vla_ros.datatypes import ActionChunk, Command, Frame, Observation, RobotSta
 from vla_ros.errors import ActionError, InstructionError
 from vla_ros.policy_protocol import PolicySpec
 from vla_ros.robot_config import RobotConfig
+from vla_ros.runtime.gate import Gate
 from vla_ros.runtime.inference import Inference
 from vla_ros.runtime.interlocks import Interlocks
 from vla_ros.runtime.latest import Latest, Obstacle, check_instruction
@@ -49,13 +50,10 @@ class ControlLoop:
         self._motion = Motion(robot)
         self._wild = WildActions(robot)
         self.interlocks = Interlocks(robot.safety)
+        self._gate = Gate()
         self._instruction: str | None = None
-        self._refused_instruction = ""
         self._epoch = 0
         self._last_s: float | None = None
-        self._broken: Obstacle | None = None
-        self._fault: Obstacle | None = None
-        self._halted = "the loop is not active"
         self._jumped = ""
         self._dropped = 0
         self._overruns = 0
@@ -63,8 +61,6 @@ class ControlLoop:
     def look_through(self, cameras: Sequence[str]) -> None:
         """Wait for `cameras` alone from now on, some of those that the loop was made with."""
         self._latest.look_through(cameras)
-
-    # --- inputs
 
     def put_frame(self, name: str, frame: Frame) -> None:
         """Keep the newest picture of camera `name`."""
@@ -85,12 +81,10 @@ class ControlLoop:
         except InstructionError as error:
             self._refuse_instruction(error)
             raise
-        self._refused_instruction = ""
+        self._gate.refused_instruction = ""
         if instruction != self._instruction:
             self._instruction = instruction
             self._begin_epoch()
-
-    # --- life
 
     def activate(self, now_s: float) -> None:
         """Start: new epoch, no fault, the first command will be seeded from the measured state.
@@ -98,18 +92,18 @@ class ControlLoop:
         An instruction of before is forgotten: an arm must not set off for a sentence of yesterday.
         """
         self._motion.forget()
-        self._instruction, self._refused_instruction = None, ""
+        self._instruction, self._gate.refused_instruction = None, ""
         self.reset(now_s)
 
     def reset(self, now_s: float) -> None:
         """Clear a fault or stop: new epoch; an arm at rest starts from its measured state."""
-        self._halted, self._jumped, self._last_s = "", "", now_s
+        self._jumped, self._last_s = "", now_s
         self._motion.begin_anew(self._latest.state)
         self._inference.forgive()
         self._wild.forgive()
         self.interlocks.forgive()
         self._begin_epoch()
-        self._broken = self._fault = None
+        self._gate.open()
 
     def reseed(self) -> None:
         """Go on from the measured state if the arm rests: somebody else may have moved it."""
@@ -117,11 +111,11 @@ class ControlLoop:
 
     def stop(self) -> None:
         """Hold until `reset` or `activate`."""
-        self._halted = "stopped; it goes on after a reset"
+        self._gate.halted = "stopped; it goes on after a reset"
 
     def begin_deactivation(self) -> None:
         """Decelerate in the steps to come, until `is_stopped`."""
-        self._halted = "deactivated"
+        self._gate.halted = "deactivated"
 
     def slow_down(self, speed_scale: float) -> None:
         """Move at most at this share in (0, 1] of the robot file's velocity limits from now on."""
@@ -163,8 +157,6 @@ class ControlLoop:
         """Whether `step(now_s)` would send an observation, if pictures and joints are fresh."""
         return self._forbidden(now_s) is None and bool(self._instruction) and self._is_due(now_s)
 
-    # --- the tick
-
     def step(self, now_s: float, *, standstill_s: float = 0.0) -> Tick:
         """One tick: never blocks, never raises on bad data.
 
@@ -173,8 +165,8 @@ class ControlLoop:
             standstill_s: For how long that clock has stood still, `now_s` being carried on by
                 another one; 0 while it runs. The arm holds meanwhile, however young its data seem.
         """
-        if self._broken is not None:
-            return self._tick(self._broken, self._motion.hold(now_s), now_s)
+        if self._gate.broken is not None:
+            return self._tick(self._gate.broken, self._motion.hold(now_s), now_s)
         self._watch_clock(now_s)
         obstacle = self._forbidden(now_s, standstill_s) or self._unready(now_s)
         if obstacle is not None:
@@ -198,9 +190,7 @@ class ControlLoop:
         From here on only the shaper and the safety filter are used, which bring the arm to rest;
         whatever broke is not touched again.
         """
-        reason = f"{reason}; latched until reset or activation"
-        self._broken = Obstacle(status=Status.FAULT_INTERNAL, reason=reason)
-        return self._tick(self._broken, self._motion.hold(now_s), now_s)
+        return self._tick(self._gate.shut_for_good(reason), self._motion.hold(now_s), now_s)
 
     def _watch_clock(self, now_s: float) -> None:
         last_s, self._last_s = self._last_s, now_s
@@ -214,36 +204,17 @@ class ControlLoop:
 
     def _forbidden(self, now_s: float, standstill_s: float = 0.0) -> Obstacle | None:
         """What forbids to follow the policy, whatever the sensors say."""
-        # Asked every time, because it keeps account of what it hears.
+        # Asked every time, because they keep account of what they hear.
         locked = self.interlocks.obstacle(now_s, has_commanded=self._motion.is_seeded)
-        fault = self._broken or self._latched(locked) or self._inference.fault or self._wild.fault
-        if fault is not None:
-            return fault
-        if standstill_s > 0:
-            reason = f"the clock has stood still for {standstill_s:.1f} s"
-            return Obstacle(status=Status.HOLD_CLOCK_STOPPED, reason=reason)
-        if self._halted:
-            return Obstacle(status=Status.HOLD_STOPPED, reason=self._halted)
-        if self._refused_instruction:
-            return Obstacle(status=Status.HOLD_BAD_INSTRUCTION, reason=self._refused_instruction)
-        if locked is not None:
-            return locked
-        if self._instruction == "":
-            return Obstacle(status=Status.HOLD_NO_INSTRUCTION, reason="the instruction is empty")
-        return None
-
-    def _latched(self, obstacle: Obstacle | None) -> Obstacle | None:
-        """The first fault since the last reset; `obstacle` when it is the first."""
-        if self._fault is None and obstacle is not None and obstacle.status.is_fault:
-            self._fault = obstacle
-        return self._fault
+        fault = self._gate.latched(locked) or self._inference.fault or self._wild.fault
+        return fault or self._gate.hold(standstill_s, locked, self._instruction)
 
     def _unready(self, now_s: float) -> Obstacle | None:
         """Which input is missing or stale."""
         obstacle = self._latest.obstacle(now_s)
         if obstacle is None:
             obstacle = self._motion.obstacle(self._latest.fresh_state, now_s)
-            self._latched(obstacle)
+            self._gate.latched(obstacle)
         if obstacle is not None and self._jumped:
             return Obstacle(status=Status.HOLD_CLOCK_JUMP, reason=self._jumped)
         if obstacle is None:
@@ -288,21 +259,18 @@ class ControlLoop:
 
     def _planless(self, now_s: float) -> Obstacle:
         """Why there is nothing to follow."""
-        chunk, expire_after_s = self._scheduler.chunk, self._robot.chunks.expire_after_s
         waiting = f"awaiting the policy for {self._inference.waiting_s(now_s):.2f} s"
-        if chunk is not None:
-            reason = (
-                f"the chunk of {now_s - chunk.start_s:.2f} s ago has expired, limit "
-                f"{expire_after_s:g} s (robot file {self._robot.path.name}, "
-                f"chunks.expire_after_s); {waiting}"
-            )
+        expired = self._scheduler.why_expired(now_s)
+        if expired:
+            where = f"robot file {self._robot.path.name}, chunks.expire_after_s"
+            reason = f"{expired} ({where}); {waiting}"
             return Obstacle(status=Status.HOLD_CHUNK_EXPIRED, reason=reason)
         status = Status.HOLD_FOR_POLICY if self._motion.is_seeded else Status.WAITING_FOR_POLICY
         return Obstacle(status=status, reason=f"no chunk yet; {waiting}")
 
     def _refuse_instruction(self, error: InstructionError) -> None:
         """Hold until a valid one comes; the same text is asked for anew when it is said again."""
-        self._refused_instruction, self._instruction = str(error), ""
+        self._gate.refused_instruction, self._instruction = str(error), ""
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:

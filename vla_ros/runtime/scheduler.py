@@ -108,6 +108,15 @@ class ChunkScheduler:
         ahead, behind = now_s + _SLOPE_AHEAD * step_s, now_s - _SLOPE_BEHIND * step_s
         return target, (self._at(ahead) - self._at(behind)) / step_s
 
+    def why_expired(self, now_s: float) -> str:
+        """How old the chunk is that has expired, and the limit; empty without a chunk."""
+        if self.chunk is None:
+            return ""
+        return (
+            f"the chunk of {now_s - self.chunk.start_s:.2f} s ago has expired, limit "
+            f"{self._chunks.expire_after_s:g} s"
+        )
+
     def _start(self, chunk: ActionChunk, origin: FloatArray | None) -> FloatArray:
         """The new plan's action (A,) at the chunk's start, which the chunk does not tell.
 

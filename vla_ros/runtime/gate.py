@@ -1,0 +1,61 @@
+"""What forbids to move until somebody allows it again: stops, faults, refused texts."""
+
+from __future__ import annotations
+
+from vla_ros.datatypes import Status
+from vla_ros.runtime.latest import Obstacle
+
+
+class Gate:
+    """Shut at first; `open` lets through what nothing else forbids.
+
+    Attributes:
+        halted: Why the owner wants no motion; empty when it does.
+        refused_instruction: Why the last text was refused; empty when it was not.
+        broken: The fault of a tick that raised; the loop touches nothing more then.
+    """
+
+    def __init__(self) -> None:
+        self.halted = "the loop is not active"
+        self.refused_instruction = ""
+        self.broken: Obstacle | None = None
+        self._fault: Obstacle | None = None
+
+    def open(self) -> None:
+        """Forget faults and stops."""
+        self.halted, self.broken, self._fault = "", None, None
+
+    def shut_for_good(self, reason: str) -> Obstacle:
+        """The fault of a tick that raised, latched until `open`."""
+        reason = f"{reason}; latched until reset or activation"
+        self.broken = Obstacle(status=Status.FAULT_INTERNAL, reason=reason)
+        return self.broken
+
+    def latched(self, obstacle: Obstacle | None) -> Obstacle | None:
+        """The first fault since `open`; `obstacle` when it is the first."""
+        if self._fault is None and obstacle is not None and obstacle.status.is_fault:
+            self._fault = obstacle
+        return self.broken or self._fault
+
+    def hold(
+        self, standstill_s: float, locked: Obstacle | None, instruction: str | None
+    ) -> Obstacle | None:
+        """What to hold for, the weightiest reason first; `None` when nothing forbids to move.
+
+        Args:
+            standstill_s: For how long the clock has stood still.
+            locked: What an interlock says.
+            instruction: The text to follow.
+        """
+        if standstill_s > 0:
+            reason = f"the clock has stood still for {standstill_s:.1f} s"
+            return Obstacle(status=Status.HOLD_CLOCK_STOPPED, reason=reason)
+        if self.halted:
+            return Obstacle(status=Status.HOLD_STOPPED, reason=self.halted)
+        if self.refused_instruction:
+            return Obstacle(status=Status.HOLD_BAD_INSTRUCTION, reason=self.refused_instruction)
+        if locked is not None:
+            return locked
+        if instruction == "":
+            return Obstacle(status=Status.HOLD_NO_INSTRUCTION, reason="the instruction is empty")
+        return None
