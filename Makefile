@@ -46,7 +46,7 @@ help:
 	@echo "make faults    inject every fault; writes docs/faults.md with the measured reaction times"
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
-	@echo "make train     record what DATA=$(DATA) lacks, train into OUT=$(OUT)"
+	@echo "make train     the shipped checkpoint's recipe, hours: DATA=$(DATA), OUT=$(OUT)"
 	@echo "make evaluate  success rates over unseen seeds; ARGS='--episodes 20 --seed 1000'"
 	@echo "make bench     time one step of the control loop and the jitter of its tick"
 	@echo "make setup     only the set-up, in $(notdir $(VENV))"
@@ -97,8 +97,13 @@ format: $(STAMP)
 	@$(BIN)/ruff format $(CHECKED)
 
 train: $(STAMP)
-	@$(BIN)/python -m vla_ros collect --out $(DATA)
-	@$(BIN)/python -m vla_ros train --data $(DATA) --out $(OUT) $(ARGS)
+	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 2550 --moments 8000
+	@$(BIN)/python -m vla_ros train --config config/train/tabletop.yaml --data $(DATA) \
+		--out $(OUT)_first $(if $(wildcard $(OUT)_first/training_state.pt),--resume) $(ARGS)
+	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections 2000 \
+		--checkpoint $(OUT)_first
+	@$(BIN)/python -m vla_ros train --config config/train/tabletop_corrections.yaml --data $(DATA) \
+		--init $(OUT)_first --out $(OUT) $(if $(wildcard $(OUT)/training_state.pt),--resume) $(ARGS)
 
 evaluate: $(STAMP)
 	@$(BIN)/python -m vla_ros evaluate $(ARGS)
