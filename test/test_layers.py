@@ -21,6 +21,7 @@ GROUND = frozenset(
     {
         "__init__",
         "datatypes",
+        "drawing",
         "errors",
         "image",
         "inverse_kinematics",

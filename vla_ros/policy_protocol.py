@@ -5,10 +5,11 @@ It stands at the bottom layer, so that the runtime can name it without importing
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from vla_ros.datatypes import ActionChunk, ActionPrefix, Observation
+from vla_ros.datatypes import ActionChunk, ActionPrefix, FloatArray, Observation
 from vla_ros.kinematics import KinematicChain
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -70,3 +71,11 @@ class Policy(Protocol):
 
     def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
         """Plan from `observation`; `ActionChunk.actions` are absolute joint positions."""
+
+
+@runtime_checkable
+class AttentivePolicy(Protocol):
+    """A policy that can tell where its words look."""
+
+    def attention(self, observation: Observation) -> Mapping[str, FloatArray]:
+        """By camera: share of each cell of a grid over the picture, sum 1, (rows, columns)."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
+from vla_ros.model.blocks import merge_heads, split_heads
 from vla_ros.model.config import ModelConfig, preset
 from vla_ros.model.decoders import DiffusionActionDecoder
+from vla_ros.model.fusion import CrossModalAttention
 from vla_ros.model.tokenizer import PAD
 from vla_ros.model.vla import VLAModel
 
@@ -122,3 +126,32 @@ def test_base_is_the_specification() -> None:
     assert vision == pytest.approx(85.8e6, rel=0.01)  # ViT-B/16 without its classifier
     assert model.language_encoder.token_embed.weight.shape == (50_000, 768)
     assert model.language_encoder.pos_embed.shape == (1, 512, 768)
+
+
+@pytest.mark.parametrize("points", [0, 2])
+def test_attention_is_a_share_of_each_picture_by_its_words(
+    config: ModelConfig, inputs: Inputs, points: int
+) -> None:
+    torch.manual_seed(0)
+    model = VLAModel(replace(config, points=points)).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.normal_(std=0.2)
+    images, tokens, state = inputs
+    shares = model.attention(images, *model.encode_text(tokens), state)
+    cells = 64 if points else 4
+    assert shares.shape == (2, 2, cells)
+    torch.testing.assert_close(shares.sum(dim=-1), torch.ones(2, 2))
+    changed = tokens.clone()
+    changed[:, 2] = 20
+    other = model.attention(images, *model.encode_text(changed), state)
+    assert largest_change(shares, other) > EFFECT / 10
+
+
+def test_the_weights_of_attention_give_what_was_seen(config: ModelConfig) -> None:
+    """What the weights pick of the values is what `forward` adds."""
+    torch.manual_seed(0)
+    look = CrossModalAttention(config.width, config.heads).eval().requires_grad_(False)
+    vision, words = torch.randn(2, 7, config.width), torch.randn(2, 3, config.width)
+    values = split_heads(look.key_value(vision).chunk(2, dim=-1)[1], config.heads)
+    seen = words + look.proj(merge_heads(look.weights(vision, words) @ values))
+    torch.testing.assert_close(look(vision, words), seen + look.ffn(look.norm2(seen)))

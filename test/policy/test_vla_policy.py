@@ -27,7 +27,7 @@ from vla_ros.policy.checkpoint import (
 )
 from vla_ros.policy.features import state_features
 from vla_ros.policy.vla_policy import VLAPolicy
-from vla_ros.policy_protocol import Policy
+from vla_ros.policy_protocol import AttentivePolicy, Policy
 
 
 @pytest.fixture
@@ -210,3 +210,20 @@ def test_a_batch_gives_the_chunks_that_each_gets_alone(folder, observation):
         assert chunk.actions == pytest.approx(policy.infer(asked).actions, abs=1e-5)
         assert (chunk.epoch, chunk.start_s) == (asked.epoch, asked.stamp_s)
     assert np.abs(chunks[0].actions - chunks[3].actions).max() > 1e-3, "pictures matter"
+
+
+def test_it_tells_where_its_words_look(policy: VLAPolicy, observation: Observation) -> None:
+    assert isinstance(policy, AttentivePolicy)
+    grids = policy.attention(observation)
+    # The tiny preset points at cells of 4 pixels.
+    assert {name: grid.shape for name, grid in grids.items()} == dict.fromkeys(
+        ("front", "wrist"), (8, 8)
+    )
+    for grid in grids.values():
+        assert grid.sum() == pytest.approx(1)
+    other = policy.attention(replace(observation, instruction="open the drawer"))
+    assert np.abs(grids["front"] - other["front"]).max() > 1e-4
+    dark = replace(observation.frames["front"], pixels=np.zeros((48, 64, 3), np.uint8))
+    frames = {**observation.frames, "front": dark}
+    changed = policy.attention(replace(observation, frames=frames))
+    assert np.abs(grids["front"] - changed["front"]).max() > 1e-4

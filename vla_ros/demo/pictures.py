@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from vla_ros.datatypes import ImageArray
-from vla_ros.learn.film import beside, write_contact_sheet, write_mp4
+from vla_ros.drawing import beside
+from vla_ros.learn.film import write_contact_sheet, write_mp4
 from vla_ros.ros.take import Shot, Take
 
 _FPS = 20

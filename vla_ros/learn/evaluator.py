@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from vla_ros.drawing import label
 from vla_ros.learn.expert_policy import STEP_S, ExpertPolicy
-from vla_ros.learn.film import film_name, label, write_mp4
+from vla_ros.learn.film import film_name, write_mp4
 from vla_ros.learn.jobs import Job, Settings
 from vla_ros.learn.pool import work_off
 from vla_ros.learn.random_policy import RandomPolicy

@@ -47,32 +47,8 @@ def write_contact_sheet(path: Path, rows: Sequence[tuple[str, Sequence[ImageArra
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
-def label(picture: ImageArray, text: str) -> ImageArray:
-    """A copy of `picture` with `text` in its upper left corner."""
-    copy = np.ascontiguousarray(picture).copy()
-    for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(
-            copy, text, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA
-        )
-    return copy
-
-
 def _row(title: str, pictures: Sequence[ImageArray], columns: int) -> list[ImageArray]:
     strip = np.hstack(list(pictures) + [np.zeros_like(pictures[0])] * (columns - len(pictures)))
     banner = np.full((28, strip.shape[1], 3), 255, np.uint8)
     cv2.putText(banner, title, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
     return [banner, strip]
-
-
-def beside(pictures: Sequence[ImageArray], lines: Sequence[str]) -> ImageArray:
-    """Pictures of one height side by side, with lines of text below."""
-    strip = np.hstack(list(pictures))
-    band = np.full((_even(18 * len(lines) + 8), strip.shape[1], 3), 255, np.uint8)
-    for index, text in enumerate(lines):
-        place = (6, 18 * (index + 1))
-        cv2.putText(band, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
-    return np.vstack([strip, band])
-
-
-def _even(size_px: int) -> int:
-    return size_px + size_px % 2

@@ -50,6 +50,13 @@ class CrossModalAttention(nn.Module):
         x = x + self.ffn(self.norm2(x))
         return x
 
+    def weights(self, vision_feats: Tensor, language_feats: Tensor) -> Tensor:
+        """Share of its attention that each query gives each token, shape (B, heads, L, N)."""
+        q = split_heads(self.query(self.norm1(language_feats)), self.num_heads)
+        k = split_heads(self.key_value(vision_feats).chunk(2, dim=-1)[0], self.num_heads)
+        shares: Tensor = (q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).softmax(dim=-1)
+        return shares
+
     def _look(self, q: Tensor, vision: Tensor, mask: Tensor | None) -> Tensor:
         """What the queries (B, heads, L, D / heads) see, of the same shape."""
         k, v = self.key_value(vision).chunk(2, dim=-1)
@@ -97,3 +104,7 @@ class FusionLayer(nn.Module):
         queries = self.exchange(queries, mask, wanted)
         queries = self.look(vision, queries)
         return queries
+
+    def weights(self, vision: Tensor, queries: Tensor, mask: Tensor, wanted: int) -> Tensor:
+        """Share that each of the first `wanted` queries gives each token, (B, heads, wanted, N)."""
+        return self.look.weights(vision, self.exchange(queries, mask, wanted))

@@ -12,7 +12,7 @@ from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import ActionDecoder, DiffusionActionDecoder
 from vla_ros.model.fusion import FusionLayer
 from vla_ros.model.language import LanguageEncoder
-from vla_ros.model.pointing import Pointer
+from vla_ros.model.pointing import Pointed, Pointer
 from vla_ros.model.tokenizer import PAD
 from vla_ros.model.vision import VisionEncoder
 
@@ -99,6 +99,43 @@ class VLAModel(nn.Module):
 
     def fuse(self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor) -> Fused:
         """Let words and state look at the pictures; `act` and training decode the result."""
+        looking = self._before_last(images, text_features, mask, state)
+        seen, pointed = looking.seen, looking.pointed
+        # The words were heard by then: computing what becomes of them would change nothing.
+        queries = self.norm(
+            self.fusion[-1](torch.cat(seen, dim=1), looking.queries, looking.mask, _READ)
+        )
+        heads = [queries[:, 1], queries[:, 0], *(tokens[:, 0] for tokens in seen)]
+        places = [one.places.flatten(1) for one in pointed]
+        condition = torch.cat([*heads, *places], dim=-1)
+        return Fused(tokens=queries, condition=condition, named=tuple(o.named for o in pointed))
+
+    def attention(
+        self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor
+    ) -> Tensor:
+        """Where the words look in each picture; inputs as those of `fuse`.
+
+        A model with pointers points at what the words name. Without, it is the attention of the
+        fused CLS in the last layer, mean of the heads, to the patches alone.
+
+        Returns:
+            Shares of the cells of each picture, sum 1, shape (B, C, N), row by row.
+        """
+        looking = self._before_last(images, text_features, mask, state)
+        if looking.pointed:
+            return torch.stack([one.named.exp() for one in looking.pointed], dim=1)
+        last, vision = self.fusion[-1], torch.cat(looking.seen, dim=1)
+        assert isinstance(last, FusionLayer)
+        weights = last.weights(vision, looking.queries, looking.mask, _READ)
+        # (B, heads, 2, C * (N + 1)): the fused CLS is the second query
+        patches = weights[:, :, 1].mean(dim=1).view(len(state), len(looking.seen), -1)[..., 1:]
+        shares: Tensor = patches / patches.sum(dim=-1, keepdim=True)
+        return shares
+
+    def _before_last(
+        self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor
+    ) -> _Looking:
+        """Encode, and compute all layers of the fusion but the last."""
         seen = [encode(images[:, i]) for i, encode in enumerate(self.vision_encoders)]
         vision = torch.cat(seen, dim=1)  # (B, C * (N + 1), D)
         pointed = [
@@ -111,15 +148,18 @@ class VLAModel(nn.Module):
         rows = mask.shape[0]  # len() would be a constant in an export
         here, there = mask.new_ones(rows, 1), mask.new_ones(rows, len(pointed))
         mask = torch.cat([here, mask, there], dim=1)
-        *layers, last = self.fusion
-        for layer in layers:
+        for layer in self.fusion[:-1]:
             queries = layer(vision, queries, mask)
-        # The words were heard by then: computing what becomes of them would change nothing.
-        queries = self.norm(last(vision, queries, mask, _READ))
-        heads = [queries[:, 1], queries[:, 0], *(tokens[:, 0] for tokens in seen)]
-        places = [one.places.flatten(1) for one in pointed]
-        condition = torch.cat([*heads, *places], dim=-1)
-        return Fused(tokens=queries, condition=condition, named=tuple(o.named for o in pointed))
+        return _Looking(seen=seen, pointed=pointed, queries=queries, mask=mask)
+
+
+class _Looking(NamedTuple):
+    """Before the last layer: tokens of each camera, what is pointed at, queries and their mask."""
+
+    seen: list[Tensor]
+    pointed: list[Pointed]
+    queries: Tensor
+    mask: Tensor
 
 
 def build_decoder(config: ModelConfig) -> ActionDecoder | DiffusionActionDecoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -139,6 +140,27 @@ class VLAPolicy:
             for actions, observation in zip(chunks, observations, strict=True)
         ]
 
+    @torch.inference_mode()
+    def attention(self, observation: Observation) -> Mapping[str, FloatArray]:
+        """Where the words look in each camera's picture as the model gets it; for people.
+
+        May be called in another thread than `infer`.
+
+        Returns:
+            By camera: share of each cell of a grid over the picture, sum 1, shape (rows, columns).
+
+        Raises:
+            ImageError, StateError, InstructionError: As `infer`.
+        """
+        shares = self._model.attention(
+            self._images(observation.frames),
+            *self._encode_text(observation.instruction),
+            self._features(self._state(observation.state)),
+        )[0]
+        edge = math.isqrt(shares.shape[-1])
+        grids = shares.view(len(shares), edge, edge).cpu().numpy().astype(np.float64)
+        return {camera.name: grid for camera, grid in zip(self.spec.cameras, grids, strict=True)}
+
     def _state(self, state: RobotState) -> FloatArray:
         gripper = [] if state.gripper_open is None else [state.gripper_open]
         vector = np.concatenate([state.position_rad, gripper])
@@ -173,7 +195,9 @@ class VLAPolicy:
             tokens = self.checkpoint.tokenizer.encode(instruction)
             if len(self._texts) >= _REMEMBERED_TEXTS:
                 self._texts.clear()
-            self._texts[instruction] = self._model.encode_text(self._tensor(tokens[None]))
+            # Another thread may clear the texts meanwhile: what is returned is not looked up.
+            encoded = self._texts[instruction] = self._model.encode_text(self._tensor(tokens[None]))
+            return encoded
         return self._texts[instruction]
 
     def _encode_texts(self, instructions: Sequence[str]) -> tuple[Tensor, Tensor]:

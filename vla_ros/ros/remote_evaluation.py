@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vla_ros.drawing import beside
 from vla_ros.errors import ParameterError
 from vla_ros.learn.evaluator import progress
-from vla_ros.learn.film import beside, film_name, write_mp4
+from vla_ros.learn.film import film_name, write_mp4
 from vla_ros.learn.jobs import Job, Settings
 from vla_ros.learn.rollout import TIME_LIMIT_S, Outcome
 from vla_ros.learn.scores import Scored

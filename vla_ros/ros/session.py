@@ -17,7 +17,9 @@ from rclpy.lifecycle import LifecycleNode
 from vla_ros.datatypes import Status
 from vla_ros.policy.check import check_fits
 from vla_ros.policy.meaning import joint_spec, with_joint_actions
+from vla_ros.policy_protocol import Policy
 from vla_ros.robot_config import RobotConfig, load_robot
+from vla_ros.ros.debug_view import DebugView
 from vla_ros.ros.edge import Throttle, guarded
 from vla_ros.ros.flight_recorder import FlightRecorder, default_folder
 from vla_ros.ros.inputs import Inputs
@@ -74,8 +76,10 @@ class Session:
         self._record = guarded(self._logger, self._note)
         self.qos = QosWatch(self._logger)
         with ExitStack() as stack:
+            self._debug_view = DebugView(node, spec.cameras)
+            stack.callback(self._debug_view.close)
             self.worker = LoadingWorker(
-                lambda: with_joint_actions(source.load(parameters), self.robot),
+                lambda: with_joint_actions(self._shown(source.load(parameters)), self.robot),
                 source.make_worker,
                 lambda error: _log_loaded(node, error),
             )
@@ -149,7 +153,7 @@ class Session:
             self.sink.publish(tick.command)
         self._record(tick)
         self.last = tick
-        self._show(when.now_s)
+        self._show(tick)
         self._worst_step_s = max(self._worst_step_s, time.perf_counter() - started_s)
         return tick
 
@@ -195,10 +199,16 @@ class Session:
         if tick.status.is_fault and tick.status is not before:
             self.recorder.dump(tick.status.value)
 
-    def _show_plan(self, now_s: float) -> None:
-        """Publish the plan, and say how far the motion was from an earlier one."""
+    def _shown(self, policy: Policy) -> Policy:
+        """The same policy, known to the debug image; called in the loading thread."""
+        self._debug_view.policy = policy
+        return policy
+
+    def _show_plan(self, tick: Tick) -> None:
+        """Publish plan and debug image, and say how far the motion was from an earlier plan."""
         chunk = self.loop.chunk
-        self._plan_view.show(chunk, now_s)
+        self._plan_view.show(chunk, tick.stamp_s)
+        self._debug_view.show(tick, self.loop)
         if self.divergence.watch(chunk, self.loop.measured) and self.parameters.is_shadow:
             apart = self.divergence.last
             text = self._divergence_throttle.admit(

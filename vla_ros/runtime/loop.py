@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vla_ros.datatypes import ActionChunk, Command, Frame, Observation, RobotState, Status
 from vla_ros.errors import ActionError, InstructionError
@@ -148,6 +148,11 @@ class ControlLoop:
     def measured(self) -> RobotState | None:
         """Newest joint state; `None` before the first."""
         return self._latest.state
+
+    @property
+    def frames(self) -> Mapping[str, Frame]:
+        """Newest picture of each camera that has sent one."""
+        return self._latest.frames
 
     def plan_ahead(self, now_s: float) -> list[Command]:
         """The commands that would follow this tick's if nothing new came, until rest."""
