@@ -83,7 +83,7 @@ LAYERS = {
     ),
     "top": Layer(
         layers=names("ground model policy runtime sim learn ros"),
-        third_party=names("numpy cv2 av tqdm matplotlib"),
+        third_party=names("numpy cv2 yaml av tqdm matplotlib websockets"),
     ),
 }
 # policy/ is read without torch (a checkpoint's spec, a robot's fit); these run the model.

@@ -63,6 +63,10 @@ COMMANDS: Mapping[str, Command] = {
         module="vla_ros.bench.inference",
         summary="time the network against the specification's model written plainly",
     ),
+    "bench server": Command(
+        module="vla_ros.bench.server",
+        summary="time the policy server: its round trip, and many robots at once",
+    ),
 }
 
 # How to get a module that is missing, where that is not `pip install <module>`.
