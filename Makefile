@@ -38,12 +38,13 @@ ifdef IGNORE_ROS
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: ros-not-sourced help setup demo test faults lint format train evaluate bench clean
+.PHONY: ros-not-sourced help setup demo test faults interop lint format train evaluate bench clean
 
 help:
 	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
 	@echo "make test      lint, then all tests (sets itself up); TEST_ARGS='-k loop' for some"
 	@echo "make faults    inject every fault; writes docs/faults.md with the measured reaction times"
+	@echo "make interop   our server with the public openpi-client, our node with a server of its codec"
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
 	@echo "make train     the shipped checkpoint's recipe, hours: DATA=$(DATA), OUT=$(OUT)"
@@ -84,6 +85,11 @@ test: lint
 faults: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m fault --timeout 180 --reactions .reactions.json $(TEST_ARGS)
 	@$(BIN)/python test/fault_table.py .reactions.json
+
+# Not in CI: it downloads a package that nothing else needs, which wants an older NumPy.
+interop: $(STAMP)
+	@scripts/setup_interop.sh .venv-interop
+	@$(BIN)/python test/interop/interop.py .venv-interop/bin/python
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)
