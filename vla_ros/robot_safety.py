@@ -38,11 +38,14 @@ class FollowingConfig:
 
     Attributes:
         max_error_rad: How far a joint may be from everything commanded in the last `within_s`.
+        max_error_m: How far the tip may be, in place of the joints, where MoveIt Servo moves it: a
+            twist does not say which posture an arm of seven joints shall take.
         within_s: How much an arm may lag behind.
         fault_after_s: Time of holding after which it becomes a fault.
     """
 
     max_error_rad: float = 0.2
+    max_error_m: float = 0.1
     within_s: float = 0.5
     fault_after_s: float = 3.0
 

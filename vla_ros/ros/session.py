@@ -245,7 +245,7 @@ class Session:
 
 def _unfollowed(robot: RobotConfig) -> RobotConfig:
     """The robot in shadow mode: somebody else moves it, so that it does not follow is no fault."""
-    following = replace(robot.safety.following, max_error_rad=math.inf)
+    following = replace(robot.safety.following, max_error_rad=math.inf, max_error_m=math.inf)
     return replace(robot, safety=replace(robot.safety, following=following))
 
 
