@@ -63,6 +63,10 @@ COMMANDS: Mapping[str, Command] = {
         module="vla_ros.bench.inference",
         summary="time the network against the specification's model written plainly",
     ),
+    "bench node": Command(
+        module="vla_ros.bench.node",
+        summary="time the node's ticks beside a policy that computes all the time",
+    ),
     "bench server": Command(
         module="vla_ros.bench.server",
         summary="time the policy server: its round trip, and many robots at once",
