@@ -56,6 +56,10 @@ COMMANDS: Mapping[str, Command] = {
         module="vla_ros.ros.check.command",
         summary="hold robot file, checkpoint and the live graph against each other; nothing moves",
     ),
+    "record": Command(
+        module="vla_ros.ros.record",
+        summary="write what somebody does with an arm as a dataset, from topics or bags",
+    ),
     "bench loop": Command(
         module="vla_ros.bench.loop", summary="time one step of the control loop and its tick"
     ),

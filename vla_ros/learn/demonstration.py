@@ -1,0 +1,178 @@
+"""From what an arm's topics say, in the order it was said, to an episode of a dataset.
+
+Rows come at a fixed rate of the joint states' stamps, so that a running robot and a file of its
+messages give the same episode. Called by `vla_ros/ros/record_*.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vla_ros.datatypes import FloatArray, Frame, ImageArray, RobotState
+from vla_ros.errors import DatasetError
+from vla_ros.image import resize
+from vla_ros.learn.episode import EpisodeData
+from vla_ros.robot_config import RobotConfig
+
+TASK = "demonstration"
+_COMMAND_MAX_AGE_S = 0.5
+_FEWEST_ROWS = 2
+_EARLY_S = 1e-6
+
+
+@dataclass(kw_only=True, eq=False)
+class _Row:
+    frames: dict[str, ImageArray]
+    state: FloatArray
+    command: FloatArray  # NaN where nothing was commanded
+
+
+class Demonstration:
+    """Collects one episode at a time.
+
+    Attributes:
+        trouble: Why the running episode cannot be used; empty while it can.
+    """
+
+    def __init__(self, robot: RobotConfig, fps: int, size_px: int) -> None:
+        """Start with no episode.
+
+        Args:
+            robot: The arm.
+            fps: Rows a second.
+            size_px: Height and width of the pictures, letterboxed.
+        """
+        self.trouble = ""
+        self._robot, self._period_s, self._size_px = robot, 1 / fps, size_px
+        self._instruction: str | None = None
+        self._rows: list[_Row] = []
+        self._frames: dict[str, Frame] = {}
+        self._command = np.full(len(robot.action_names), np.nan)
+        self._commanded_s = np.full(len(robot.action_names), -np.inf)
+        self._next_s: float | None = None
+        self._last_s = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an episode is being collected."""
+        return self._instruction is not None
+
+    def __len__(self) -> int:
+        """Rows of the running episode."""
+        return len(self._rows)
+
+    def begin(self, instruction: str) -> None:
+        """Start an episode that follows `instruction`; one that runs is dropped."""
+        self._instruction, self.trouble = instruction, ""
+        self._rows, self._next_s = [], None
+
+    def discard(self) -> None:
+        """Drop the running episode."""
+        self._instruction, self._rows = None, []
+
+    def put_frame(self, name: str, frame: Frame) -> None:
+        """Take a picture of camera `name`."""
+        self._frames[name] = frame
+
+    def put_command(self, first: int, values: FloatArray, now_s: float) -> None:
+        """Take what the arm was told.
+
+        Args:
+            first: Index in the action of the first value.
+            values: Joint positions [rad], or the gripper's opening in [0, 1].
+            now_s: Stamp of the newest joint state when it came.
+        """
+        self._command[first : first + len(values)] = values
+        self._commanded_s[first : first + len(values)] = now_s
+
+    def put_state(self, state: RobotState) -> None:
+        """Take a joint state; a row is made when one is due."""
+        self._last_s = state.stamp_s
+        if not self.is_running or self.trouble:
+            return
+        if self._next_s is None:
+            self._next_s = state.stamp_s
+        if state.stamp_s < self._next_s - _EARLY_S:
+            return
+        late_s = state.stamp_s - self._next_s
+        self.trouble = self._stale(state.stamp_s, late_s)
+        if not self.trouble:
+            self._rows.append(self._row(state))
+            self._next_s += self._period_s
+
+    @property
+    def now_s(self) -> float:
+        """Stamp of the newest joint state; 0 before the first."""
+        return self._last_s
+
+    def finish(self, number: int) -> EpisodeData:
+        """End the running episode.
+
+        Args:
+            number: Of the episode in the dataset; stands where a simulation has its seed.
+
+        Raises:
+            DatasetError: There is none, an input was silent, or it has too few rows; it is dropped.
+        """
+        instruction, rows, trouble = self._instruction, self._rows, self.trouble
+        self.discard()
+        if instruction is None:
+            raise DatasetError("no episode is being recorded; call start first")
+        if trouble:
+            raise DatasetError(f"the episode is dropped: {trouble}")
+        if len(rows) < _FEWEST_ROWS:
+            raise DatasetError(
+                f"the episode is dropped: it has {len(rows)} row(s), {_FEWEST_ROWS} are needed; "
+                f"does {self._robot.state.topic} speak?"
+            )
+        return self._episode(instruction, rows, number)
+
+    def _stale(self, now_s: float, late_s: float) -> str:
+        """Which input was silent for too long."""
+        state = self._robot.state
+        if late_s > state.max_age_s:
+            return f"{state.topic} was silent for {late_s:.2f} s, limit {state.max_age_s:g} s"
+        for name, camera in self._robot.cameras.items():
+            frame = self._frames.get(name)
+            if frame is None:
+                return f"camera {name}: nothing has come on {camera.topic}"
+            if now_s - frame.stamp_s > camera.max_age_s:
+                return (
+                    f"camera {name}: its picture was {now_s - frame.stamp_s:.2f} s old in row "
+                    f"{len(self._rows)}, limit {camera.max_age_s:g} s (robot file "
+                    f"{self._robot.path.name}, cameras.{name}.max_age_s)"
+                )
+        return ""
+
+    def _row(self, state: RobotState) -> _Row:
+        size_px = self._size_px
+        frames = {
+            name: resize(self._frames[name].pixels, size_px, size_px, "letterbox")
+            for name in self._robot.cameras
+        }
+        gripper = [] if state.gripper_open is None else [state.gripper_open]
+        is_old = state.stamp_s - self._commanded_s > _COMMAND_MAX_AGE_S
+        return _Row(
+            frames=frames,
+            state=np.concatenate([state.position_rad, gripper]),
+            command=np.where(is_old, np.nan, self._command),
+        )
+
+    def _episode(self, instruction: str, rows: list[_Row], number: int) -> EpisodeData:
+        """The action of a row is the command of the next row, or where the arm was then."""
+        states = np.stack([row.state for row in rows])
+        commands = np.stack([row.command for row in rows])
+        targets = np.where(np.isfinite(commands), commands, states)
+        frames = {
+            name: np.stack([row.frames[name] for row in rows[:-1]]) for name in self._robot.cameras
+        }
+        return EpisodeData(
+            frames=frames,
+            state=states[:-1].astype(np.float32),
+            action=targets[1:].astype(np.float32),
+            instruction=instruction,
+            task=TASK,
+            seed=number,
+        )
