@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from vla_ros.errors import CheckpointError, DatasetError, ParameterError
+from vla_ros.learn.curves import plot_metrics, read_metrics
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.episode import EpisodeInfo
+from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train import Limits, train
 from vla_ros.learn.train_options import TrainOptions, read_options
 from vla_ros.learn.training import Training
@@ -160,6 +162,48 @@ def test_what_is_written_is_a_policy_for_the_robot(
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["samples"] == 80
     assert lines[-1]["loss"] > 0
+
+
+def test_the_losses_of_each_task_are_recorded_and_drawn(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    """The drawer's actions are made unlearnable, so its loss must stand out."""
+    drawer = np.repeat([e.task == "open_drawer" for e in dataset.episodes], LENGTH)
+    noise = np.random.default_rng(0).normal(0, 0.5, dataset.action.shape).astype(np.float32)
+    action = dataset.action + drawer[:, None] * noise
+    training = begin(replace(dataset, action=action), robot, tmp_path, samples=8 * 200, lr=3e-3)
+    train(training, NO_LIMIT)
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert lines[-1]["validation_action_by_task"].keys() <= set(TASKS)
+    trained = lines[-1]["action_by_task"]
+    assert trained["open_drawer"] > 1.5 * trained["pick_object"]
+    pictures = []
+    for without in ("", "by_task"):
+        some = [
+            {k: v for k, v in line.items() if not without or without not in k} for line in lines
+        ]
+        path = tmp_path / f"{without}.jsonl"
+        path.write_text("\n".join(map(json.dumps, some)))
+        plot_metrics(path, path.with_suffix(".png"))
+        pictures.append(path.with_suffix(".png").read_bytes())
+    assert pictures[0] == (tmp_path / "loss.png").read_bytes() != pictures[1]
+
+
+def test_the_loss_of_the_tasks_adds_up_to_the_batchs(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    training = begin(dataset, robot, tmp_path)
+    rows, normalizer = training._rows, training._checkpoint.normalizer
+    batch = rows.batch(np.arange(6, 30), normalizer)
+    assert not batch.valid.all()
+    errors = training.learner.judge(batch)
+    gathered = TaskErrors(rows.tasks)
+    gathered.add(batch, errors)
+    by_task = gathered.take()
+    steps = [batch.valid[batch.task == i].sum() for i in range(2)]
+    total = sum(by_task[name] * n for name, n in zip(rows.tasks, steps, strict=True)) / sum(steps)
+    assert total == pytest.approx(errors.action, abs=1e-4)
+    assert gathered.take() == {}
 
 
 def test_the_exported_weights_are_the_averaged_ones(

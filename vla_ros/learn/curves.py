@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _PANELS = {
     "action error (normalised)": {
@@ -17,6 +20,7 @@ _PANELS = {
         "validation_target_cm": "validation, averaged weights",
     },
 }
+_BY_TASK = {"action_by_task": ":", "validation_action_by_task": "-"}
 
 
 def append_metrics(path: Path, values: Mapping[str, Any]) -> None:
@@ -35,20 +39,51 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [by_samples[samples] for samples in sorted(by_samples)]
 
 
+def flatten(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a line of metrics by name, `action_by_task/pick_object` for nested ones."""
+    flat: dict[str, float] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}/{name}": number for name, number in flatten(value).items()}
+        elif value is not None:
+            flat[key] = value
+    return flat
+
+
 def plot_metrics(path: Path, picture: Path) -> None:
     """Draw what `append_metrics` wrote to `path` into the PNG file `picture`."""
     from matplotlib.figure import Figure
 
-    lines = read_metrics(path)
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    for axes, (title, curves) in zip(figure.subplots(2, 1), _PANELS.items(), strict=True):
+    lines = [flatten(line) for line in read_metrics(path)]
+    figure = Figure(figsize=(7, 9), layout="constrained")
+    *panels, last = figure.subplots(len(_PANELS) + 1, 1)
+    for axes, (title, curves) in zip(panels, _PANELS.items(), strict=True):
         for key, label in curves.items():
-            points = [(line["samples"], line[key]) for line in lines if line.get(key) is not None]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=label)
-        axes.set(title=title, xlabel="samples")
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.set_yscale("log")
-            axes.legend()
+            _draw(axes, lines, key, label=label)
+        _finish(axes, title)
+    _draw_tasks(last, lines)
+    _finish(last, "action error by task (dotted: training)")
     figure.savefig(picture, dpi=110)
+
+
+def _draw_tasks(axes: Axes, lines: Iterable[Mapping[str, float]]) -> None:
+    """A colour for each task, the same in training and validation."""
+    keys = {key for line in lines for key in line if key.partition("/")[0] in _BY_TASK}
+    for number, task in enumerate(sorted({key.partition("/")[2] for key in keys})):
+        for group, style in _BY_TASK.items():
+            label = task if group == list(_BY_TASK)[-1] else None
+            _draw(axes, lines, f"{group}/{task}", label=label, linestyle=style, color=f"C{number}")
+
+
+def _draw(axes: Axes, lines: Iterable[Mapping[str, float]], key: str, **style: Any) -> None:
+    points = [(line["samples"], line[key]) for line in lines if key in line]
+    if points:
+        axes.plot(*zip(*points, strict=True), **style)
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.set(title=title, xlabel="samples")
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.set_yscale("log")
+        axes.legend()

@@ -19,7 +19,7 @@ from vla_ros.errors import CheckpointError
 from vla_ros.learn.augment import jitter_colors
 from vla_ros.learn.batches import Batch
 from vla_ros.model.decoders import TargetDecoder
-from vla_ros.model.losses import behavior_cloning_loss, pointing_loss
+from vla_ros.model.losses import cloning_error, masked_mean, pointing_loss, row_means
 from vla_ros.model.vision import to_input
 from vla_ros.model.vla import Fused, VLAModel
 from vla_ros.policy.checkpoint import replace_file
@@ -37,11 +37,13 @@ class Errors:
         loss: What was minimised.
         action: Mean absolute error of the normalised chunk.
         target_m: Mean distance of the predicted from the named object's true position.
+        action_of_row: What `action` is of each row alone, shape (B,).
     """
 
     loss: float
     action: float
     target_m: float
+    action_of_row: NDArray[np.float32]
 
 
 class Networks(nn.Module):
@@ -95,7 +97,8 @@ class Learner:
         fused = self._fuse(self.networks, images, batch)
         chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
         decoder = self.networks.model.action_decoder
-        action = decoder.loss(fused.condition, chunk, valid, generator)
+        error = decoder.error(fused.condition, chunk, generator)
+        action = masked_mean(error, valid)
         seen, target_m = self._known_targets(fused, batch)
         loss = action + self._target_weight * self.networks.target_decoder.loss(seen, target_m)
         loss = loss + self._pointing_weight * self._pointing_loss(fused, batch)
@@ -107,7 +110,7 @@ class Learner:
         self._update_average()
         with torch.no_grad():
             distance_m = _distance_m(self.networks.target_decoder(seen), target_m)
-        return Errors(loss=loss.item(), action=action.item(), target_m=distance_m)
+        return _errors(loss, action, distance_m, row_means(error.detach(), valid))
 
     @torch.no_grad()
     def judge(self, batch: Batch) -> Errors:
@@ -115,12 +118,13 @@ class Learner:
         fused = self._fuse(self.average, to_input(self._tensor(batch.pixels)), batch)
         predicted = self.average.model.action_decoder(fused.condition)
         chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
-        action = behavior_cloning_loss(predicted, chunk, valid)
+        error = cloning_error(predicted, chunk)
+        action = masked_mean(error, valid)
         seen, target_m = self._known_targets(fused, batch)
         target = self.average.target_decoder
         loss = action + self._target_weight * target.loss(seen, target_m)
         distance_m = _distance_m(target(seen), target_m)
-        return Errors(loss=loss.item(), action=action.item(), target_m=distance_m)
+        return _errors(loss, action, distance_m, row_means(error, valid))
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Averaged weights of the model by name."""
@@ -197,6 +201,15 @@ def lr_scale(progress: float, step: int, warm_up_steps: int) -> float:
     """
     warm_up = min(1.0, (step + 1) / warm_up_steps)
     return warm_up * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+def _errors(loss: Tensor, action: Tensor, target_m: float, action_of_row: Tensor) -> Errors:
+    return Errors(
+        loss=loss.item(),
+        action=action.item(),
+        target_m=target_m,
+        action_of_row=action_of_row.cpu().numpy(),
+    )
 
 
 def _distance_m(predicted: Tensor, target_m: Tensor) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 
 import vla_ros
 from vla_ros.errors import ParameterError
-from vla_ros.learn.batches import IntArray, Rows, balanced, split_episodes
+from vla_ros.learn.batches import Rows, balanced, split_episodes
 from vla_ros.learn.blueprint import (
     check_init,
     check_robot,
@@ -26,7 +25,9 @@ from vla_ros.learn.blueprint import (
 from vla_ros.learn.curves import append_metrics, plot_metrics
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.learner import Errors, Learner, Networks, lr_scale, read_state
+from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train_options import TrainOptions
+from vla_ros.learn.validation import cm, validate
 from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.tokenizer import Tokenizer
@@ -42,7 +43,6 @@ from vla_ros.robot_config import RobotConfig, load_robot
 
 STATE_FILE, METRICS_FILE, CURVE_FILE = "training_state.pt", "metrics.jsonl", "loss.png"
 _HELD_OUT = 0.02
-_VALIDATION_ROWS, _VALIDATION_BATCH = 512, 128
 _WARM_UP_STEPS = 200
 _LOG_EVERY, _VALIDATE_EVERY = 50, 400
 
@@ -77,6 +77,7 @@ class Training:
         self.learner = self._new_learner(config)
         self._begin_s = time.monotonic()
         self._recorded = (self._begin_s, 0)
+        self._by_task = TaskErrors(self._rows.tasks)
         self._latest: dict[str, Any] = {}
 
     @staticmethod
@@ -139,34 +140,23 @@ class Training:
         batch = self._rows.batch(picked, self._checkpoint.normalizer, rng)
         scale = lr_scale(self.progress(minutes), number, _WARM_UP_STEPS)
         errors = self.learner.learn(batch, scale, generator)
+        self._by_task.add(batch, errors)
         if self.learner.step % _LOG_EVERY == 0 or self.progress(minutes) >= 1:
             self._record(errors, scale, validate=self.learner.step % _VALIDATE_EVERY == 0)
         return errors
 
     def validate(self) -> dict[str, Any]:
         """Errors of the averaged weights on held-out episodes, all tasks alike."""
-        if not len(self._validation):
-            return {}
         rng = np.random.default_rng([self.options.seed, 2])
-        rows = balanced(self._validation, self._rows.group[self._validation], _VALIDATION_ROWS, rng)
-        rows = rows[np.argsort(self._rows.task[rows], kind="stable")]
-        by_task = {name: self._judge(rows[self._rows.task[rows] == index])
-                   for index, name in enumerate(self._rows.tasks)}  # fmt: skip
-        known = [errors for errors in by_task.values() if errors is not None]
-        afar = self._judge(rows[self._rows.afar[rows]])
-        return {
-            "validation_action": _mean([errors.action for errors in known]),
-            "validation_target_cm": _cm(_mean([errors.target_m for errors in known])),
-            "validation_target_cm_afar": _cm(afar.target_m) if afar else None,
-            "validation_target_cm_by_task": {
-                name: _cm(errors.target_m) for name, errors in by_task.items() if errors
-            },
-        }
+        normalizer = self._checkpoint.normalizer
+        return validate(self.learner, self._rows, self._validation, normalizer, rng)
 
     def save(self, *, finished: bool) -> None:
         """Write the checkpoint with the averaged weights, the training state and the curve."""
         if finished:
             self._latest.update(self.validate())
+            if "samples" in self._latest:  # once more, now with the last validation
+                append_metrics(self._out / METRICS_FILE, self._latest)
         write_checkpoint(
             self._out,
             replace(self._checkpoint, training=self._story(finished)),
@@ -212,21 +202,6 @@ class Training:
         weights = self.options.target_weight, self.options.pointing_weight
         return Learner(networks, self.options.lr, *weights, device)
 
-    def _judge(self, rows: IntArray) -> Errors | None:
-        """Errors on `rows`, in parts that fit into memory; `None` when there are no rows."""
-        if not len(rows):
-            return None
-        parts = [
-            self.learner.judge(self._rows.batch(rows[i : i + _VALIDATION_BATCH],
-                                                self._checkpoint.normalizer))
-            for i in range(0, len(rows), _VALIDATION_BATCH)
-        ]  # fmt: skip
-        return Errors(
-            loss=_mean([part.loss for part in parts]),
-            action=_mean([part.action for part in parts]),
-            target_m=_mean([part.target_m for part in parts]),
-        )
-
     def _record(self, errors: Errors, scale: float, *, validate: bool) -> None:
         before_s, before = self._recorded
         self._recorded = (time.monotonic(), self.samples)
@@ -238,7 +213,8 @@ class Training:
             "lr": scale * self.options.lr,
             "loss": round(errors.loss, 5),
             "action": round(errors.action, 5),
-            "target_cm": _cm(errors.target_m),
+            "action_by_task": self._by_task.take(),
+            "target_cm": cm(errors.target_m),
             **(self.validate() if validate else {}),
         }
         append_metrics(self._out / METRICS_FILE, self._latest)
@@ -256,13 +232,3 @@ class Training:
             "seconds": round(self.elapsed_s, 1),
             "latest": self._latest,
         }
-
-
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return sum(known) / len(known) if known else math.nan
-
-
-def _cm(distance_m: float) -> float | None:
-    """Centimetres with a tenth of a millimetre; `None` where there is no number, as JSON has it."""
-    return round(100 * distance_m, 2) if math.isfinite(distance_m) else None

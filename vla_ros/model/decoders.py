@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from vla_ros.model.losses import behavior_cloning_loss, masked_mean
+from vla_ros.model.losses import cloning_error, masked_mean
 
 CLIP_SAMPLE = 5.0
 
@@ -40,6 +40,12 @@ class ActionDecoder(nn.Module):
         chunk: Tensor = self.action_head(condition)
         return chunk.view(-1, *self.chunk_shape)
 
+    def error(
+        self, condition: Tensor, chunk: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """What behaviour cloning takes the mean of, shape (B, T, A); nothing is drawn."""
+        return cloning_error(self(condition), chunk)
+
     def loss(
         self,
         condition: Tensor,
@@ -47,8 +53,8 @@ class ActionDecoder(nn.Module):
         valid: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Behaviour cloning; `generator` is not used, this decoder draws nothing."""
-        return behavior_cloning_loss(self(condition), chunk, valid)
+        """Mean of `error` over the valid steps (B, T)."""
+        return masked_mean(self.error(condition, chunk, generator), valid)
 
 
 class DiffusionActionDecoder(nn.Module):
@@ -85,6 +91,18 @@ class DiffusionActionDecoder(nn.Module):
         noise: Tensor = self.denoiser(x)
         return noise.view(noisy.shape)
 
+    def error(
+        self, condition: Tensor, chunk: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Squared error of the noise predicted at random levels (2006.11239, eq. 14), (B, T, A)."""
+        size, device = len(chunk), chunk.device
+        step = torch.randint(len(self.alpha_bar), (size,), generator=generator).to(device)
+        noise = torch.randn(chunk.shape, generator=generator).to(device)
+        alpha = self.alpha_bar[step][:, None, None]
+        noisy = alpha.sqrt() * chunk + (1 - alpha).sqrt() * noise
+        error = self.predict_noise(noisy, condition, step) - noise
+        return error.square()
+
     def loss(
         self,
         condition: Tensor,
@@ -92,14 +110,8 @@ class DiffusionActionDecoder(nn.Module):
         valid: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Squared error of the noise predicted at random levels (2006.11239, eq. 14)."""
-        size, device = len(chunk), chunk.device
-        step = torch.randint(len(self.alpha_bar), (size,), generator=generator).to(device)
-        noise = torch.randn(chunk.shape, generator=generator).to(device)
-        alpha = self.alpha_bar[step][:, None, None]
-        noisy = alpha.sqrt() * chunk + (1 - alpha).sqrt() * noise
-        error = self.predict_noise(noisy, condition, step) - noise
-        return masked_mean(error.square(), valid)
+        """Mean of `error` over the valid steps (B, T)."""
+        return masked_mean(self.error(condition, chunk, generator), valid)
 
     def forward(
         self, condition: Tensor, num_samples: int = 1, generator: torch.Generator | None = None

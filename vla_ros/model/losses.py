@@ -24,7 +24,18 @@ def behavior_cloning_loss(
         expert_actions: Shape (B, T, A).
         valid: bool (B, T), false for steps beyond the episode's end; `None` when all count.
     """
-    return masked_mean((predicted_actions - expert_actions).abs(), valid)
+    return masked_mean(cloning_error(predicted_actions, expert_actions), valid)
+
+
+def cloning_error(predicted_actions: Tensor, expert_actions: Tensor) -> Tensor:
+    """What `behavior_cloning_loss` takes the mean of, shape (B, T, A)."""
+    return (predicted_actions - expert_actions).abs()
+
+
+def row_means(error: Tensor, valid: Tensor) -> Tensor:
+    """Mean of `error` (B, T, A) over the valid steps (B, T) of each row, shape (B,)."""
+    weight = valid.to(error.dtype)
+    return (error.mean(dim=-1) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
 
 def masked_mean(error: Tensor, valid: Tensor | None) -> Tensor:
