@@ -74,7 +74,7 @@ LAYERS = {
     "learn": Layer(
         layers=names("ground model policy runtime sim"),
         inside_functions=names("ros"),
-        third_party=names("numpy torch yaml cv2 av pyarrow tqdm matplotlib jinja2"),
+        third_party=names("numpy torch yaml cv2 av pyarrow tqdm matplotlib jinja2 tensorboardX"),
     ),
     "ros": Layer(
         layers=names("ground model policy runtime sim learn"),

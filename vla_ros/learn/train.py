@@ -100,6 +100,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MINUTES",
         help="minutes between saves (default: %(default)s)",
     )
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="write the numbers of metrics.jsonl for TensorBoard, too, into the folder tensorboard "
+        "of --out; needs the package tensorboardX",
+    )
     add("--resume", action="store_true", help="go on from the training state in --out")
 
 
@@ -113,7 +119,9 @@ def run(arguments: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     handler = _log_to(out / "train.log")
     try:
-        training = Training.open(options, out, resume=arguments.resume)
+        training = Training.open(
+            options, out, resume=arguments.resume, tensorboard=arguments.tensorboard
+        )
         limits = Limits(minutes=arguments.minutes, save_every_minutes=arguments.save_every)
         return train(training, limits)
     finally:

@@ -22,9 +22,10 @@ from vla_ros.learn.blueprint import (
     model_config,
     policy_spec,
 )
-from vla_ros.learn.curves import append_metrics, plot_metrics
+from vla_ros.learn.curves import plot_metrics
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.learner import Errors, Learner, Networks, lr_scale, read_state
+from vla_ros.learn.metrics_log import METRICS_FILE, MetricsLog
 from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.validation import cm, validate
@@ -41,7 +42,7 @@ from vla_ros.policy.checkpoint import (
 from vla_ros.policy.vla_policy import choose_device
 from vla_ros.robot_config import RobotConfig, load_robot
 
-STATE_FILE, METRICS_FILE, CURVE_FILE = "training_state.pt", "metrics.jsonl", "loss.png"
+STATE_FILE, CURVE_FILE = "training_state.pt", "loss.png"
 _HELD_OUT = 0.02
 _WARM_UP_STEPS = 200
 _LOG_EVERY, _VALIDATE_EVERY = 50, 400
@@ -53,8 +54,15 @@ class Training:
     """Steps, validation and saving."""
 
     def __init__(
-        self, options: TrainOptions, out: Path, dataset: Dataset, robot: RobotConfig
+        self,
+        options: TrainOptions,
+        out: Path,
+        dataset: Dataset,
+        robot: RobotConfig,
+        *,
+        tensorboard: bool = False,
     ) -> None:
+        self._metrics = MetricsLog(out, tensorboard=tensorboard)
         check_robot(dataset, robot)
         self.options, self._out, self._dataset = options, out, dataset
         split = np.random.default_rng([options.seed, 0])
@@ -81,16 +89,24 @@ class Training:
         self._latest: dict[str, Any] = {}
 
     @staticmethod
-    def open(options: TrainOptions, out: Path, *, resume: bool = False) -> Training:
+    def open(
+        options: TrainOptions, out: Path, *, resume: bool = False, tensorboard: bool = False
+    ) -> Training:
         """Read the dataset and begin, or go on with what `out` holds.
+
+        Args:
+            options: What the training depends on.
+            out: Folder of the checkpoint.
+            resume: Whether to go on.
+            tensorboard: Whether to write event files for TensorBoard, too.
 
         Raises:
             DatasetError: The dataset is broken or of another robot.
-            ParameterError: The training in `out` has other options.
+            ParameterError: The training in `out` has other options, or a package is missing.
             CheckpointError: The training state in `out` is missing or corrupt.
         """
         dataset, robot = Dataset.open(options.data), load_robot(options.robot_file)
-        training = Training(options, out, dataset, robot)
+        training = Training(options, out, dataset, robot, tensorboard=tensorboard)
         if resume:
             training.resume()
         return training
@@ -156,7 +172,8 @@ class Training:
         if finished:
             self._latest.update(self.validate())
             if "samples" in self._latest:  # once more, now with the last validation
-                append_metrics(self._out / METRICS_FILE, self._latest)
+                self._metrics.write(self._latest)
+            self._metrics.close()
         write_checkpoint(
             self._out,
             replace(self._checkpoint, training=self._story(finished)),
@@ -217,7 +234,7 @@ class Training:
             "target_cm": cm(errors.target_m),
             **(self.validate() if validate else {}),
         }
-        append_metrics(self._out / METRICS_FILE, self._latest)
+        self._metrics.write(self._latest)
         _log.info("%s", self.outcome())
 
     def _story(self, finished: bool) -> dict[str, Any]:
