@@ -29,6 +29,7 @@ GROUND = frozenset(
         "policy_protocol",
         "robot_check",
         "robot_config",
+        "robot_mirror",
         "robot_outputs",
         "robot_safety",
         "robot_server",

@@ -13,6 +13,7 @@ import jsonschema
 
 from vla_ros.errors import UrdfError
 from vla_ros.kinematics import KinematicChain
+from vla_ros.robot_mirror import find_mirror_pose_problems, find_mirror_problems
 from vla_ros.robot_outputs import find_output_problems
 from vla_ros.robot_safety import find_safety_problems
 from vla_ros.robot_server import find_server_problems
@@ -81,7 +82,7 @@ def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
     """What the schema cannot see: names against the URDF, and values against each other."""
     problems = _length_problems(data) + _camera_problems(data) + _chunk_problems(data)
     problems += find_output_problems(data) + find_safety_problems(data)
-    problems += find_server_problems(data)
+    problems += find_server_problems(data) + find_mirror_problems(data)
     if "urdf" not in data:
         return problems
     try:
@@ -97,7 +98,7 @@ def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
     if "gripper" in data:
         problems += _gripper_problems(data["gripper"], urdf)
     if names and not wrong and "tip_link" in data:
-        problems += _chain_problems(names, data["tip_link"], urdf)
+        problems += _chain_problems(data, urdf)
     return problems
 
 
@@ -134,12 +135,12 @@ def _chunk_problems(data: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _chain_problems(names: list[str], tip_link: str, urdf: Mapping[str, UrdfJoint]) -> list[str]:
+def _chain_problems(data: Mapping[str, Any], urdf: Mapping[str, UrdfJoint]) -> list[str]:
     try:
-        KinematicChain.from_joints(chain_to(dict(urdf), tip_link), names)
+        chain = KinematicChain.from_joints(chain_to(dict(urdf), data["tip_link"]), data["joints"])
     except UrdfError as error:
         return [f"joints, tip_link: {error}"]
-    return []
+    return find_mirror_pose_problems(data, chain)
 
 
 def _joint_problems(

@@ -14,6 +14,7 @@ from vla_ros.datatypes import FloatArray
 from vla_ros.errors import RobotFileError
 from vla_ros.kinematics import KinematicChain
 from vla_ros.robot_check import CHUNK_DEFAULTS, find_problems
+from vla_ros.robot_mirror import MirrorConfig, build_mirror
 from vla_ros.robot_outputs import (
     ArmSinkConfig,
     GripperSinkConfig,
@@ -130,6 +131,7 @@ class RobotConfig:
         tip_link: Link whose pose the policy and the drivers mean.
         urdf_path: The URDF or xacro.
         policy_server: Describes the policy of a server that does not; `None` where none is used.
+        mirror: How the arm looks in a mirror, for training; `None` where the file does not say.
     """
 
     path: Path
@@ -150,6 +152,7 @@ class RobotConfig:
     tip_link: str
     urdf_path: Path
     policy_server: PolicyServerConfig | None = None
+    mirror: MirrorConfig | None = None
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -210,6 +213,7 @@ def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
         tip_link=data["tip_link"],
         urdf_path=urdf_path,
         policy_server=_policy_server(data),
+        mirror=build_mirror(data),
     )
 
 

@@ -7,7 +7,7 @@ the batches it would have seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,11 @@ from vla_ros.kinematics import KinematicChain
 from vla_ros.learn.augment import drop_words, shift_pixels
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.episode import EpisodeInfo
+from vla_ros.learn.mirror import IntArray, Mirror, RawRows, can_mirror
 from vla_ros.model.tokenizer import Tokenizer, pad
 from vla_ros.policy.features import state_features
 from vla_ros.policy.normalizer import Float32Array, Normalizer
 
-IntArray = NDArray[np.int64]
 AFAR_M = 0.1
 
 
@@ -60,6 +60,7 @@ class Rows:
         chain: Kinematics of the arm.
         tokenizer: For the instructions.
         horizon: Steps in a chunk.
+        mirror: Mirrors half of what is drawn for training; `None` leaves all as it was recorded.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class Rows:
         chain: KinematicChain,
         tokenizer: Tokenizer,
         horizon: int,
+        mirror: Mirror | None = None,
     ) -> None:
+        self._chain, self._mirror = chain, mirror
         self._frames = [dataset.frames[name] for name in cameras]
         self._action, self._target_m = dataset.action, dataset.target_m
         order = [tuple(dataset.frames).index(name) for name in cameras]
@@ -83,6 +86,7 @@ class Rows:
         self.task = np.repeat([self.tasks.index(e.task) for e in dataset.episodes], lengths)
         self._episode = np.repeat(np.arange(len(lengths)), lengths)
         self.afar = self._is_afar()
+        self._can_mirror = np.array([can_mirror(e.instruction) for e in dataset.episodes])
         self._tokens = pad([tokenizer.encode(e.instruction) for e in dataset.episodes])
 
     @property
@@ -120,20 +124,39 @@ class Rows:
     def batch(
         self, rows: IntArray, normalizer: Normalizer, rng: np.random.Generator | None = None
     ) -> Batch:
-        """Gather `rows`; with `rng` the pictures are shifted and some words dropped."""
-        steps, valid = self._steps(rows)
-        tokens = self._tokens[self._episode[rows]]
-        state = self._state[rows]
+        """Gather `rows`; with `rng` pictures are shifted, words dropped, and half is mirrored."""
+        raw, valid = self._gather(rows, rng)
+        tokens = raw.tokens if rng is None else drop_words(raw.tokens, rng)
+        features = self._features[rows]
+        if rng is not None and self._mirror is not None:
+            chosen = self._can_mirror[self._episode[rows]] & (rng.random(len(rows)) < 0.5)
+            raw = self._mirror.reflect(replace(raw, tokens=tokens), chosen)
+            tokens, features = raw.tokens, state_features(self._chain, raw.state)
         return Batch(
-            pixels=np.stack([self._pixels(frames, rows, rng) for frames in self._frames], axis=1),
-            tokens=tokens if rng is None else drop_words(tokens, rng),
-            state=normalizer.normalize_features(self._features[rows]),
-            chunk=normalizer.normalize_chunk(self._action[steps].astype(np.float64), state),
+            pixels=raw.pixels,
+            tokens=tokens,
+            state=normalizer.normalize_features(features),
+            chunk=normalizer.normalize_chunk(raw.actions, raw.state),
             valid=valid,
-            target_m=self._target_m[rows],
-            target_uv=self._target_uv[rows],
+            target_m=raw.target_m,
+            target_uv=raw.target_uv,
             task=self.task[rows],
         )
+
+    def _gather(
+        self, rows: IntArray, rng: np.random.Generator | None
+    ) -> tuple[RawRows, NDArray[np.bool_]]:
+        """What was recorded, and which steps lie inside the episode."""
+        steps, valid = self._steps(rows)
+        raw = RawRows(
+            pixels=np.stack([self._pixels(frames, rows, rng) for frames in self._frames], axis=1),
+            tokens=self._tokens[self._episode[rows]],
+            state=self._state[rows],
+            actions=self._action[steps].astype(np.float64),
+            target_m=self._target_m[rows],
+            target_uv=self._target_uv[rows],
+        )
+        return raw, valid
 
     def _pixels(
         self, frames: ImageArray, rows: IntArray, rng: np.random.Generator | None

@@ -80,6 +80,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="folder of a checkpoint to begin with, of the same sizes (default: random weights)",
     )
+    add(
+        "--mirror",
+        action="store_true",
+        default=None,
+        help="show half of the demonstrations in a mirror: pictures, state, actions and words (left, "
+        "right); not those that name the drawer or the tray, which stand on one side. Needs `mirror` "
+        "in the robot file",
+    )
     add("--seed", type=int, help=f"the same seed gives the same weights (default: {defaults.seed})")
     add("--threads", type=int, help="CPU threads (default: torch's choice)")
     add(

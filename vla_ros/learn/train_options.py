@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class TrainOptions:
         pointing_weight: Weight of its place in the pictures.
         init: Folder of a checkpoint to begin with, its words and statistics included; `None`
             begins with random weights.
+        mirror: Show half of the demonstrations in a mirror, where the words allow it.
         seed: Of the first weights, the batches and the augmentation.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -50,6 +51,7 @@ class TrainOptions:
     target_weight: float = 0.3
     pointing_weight: float = 0.1
     init: Path | None = None
+    mirror: bool = False
     seed: int = 0
     device: str = "auto"
 
@@ -82,8 +84,15 @@ class TrainOptions:
             )
             if not _is_number(value) or value < 0 or (name == "lr" and value == 0)
         ]
+        if not isinstance(self.mirror, bool):
+            problems.append(f"mirror is {self.mirror!r}; valid: true, false")
         if problems:
             raise ParameterError("train", problems)
+
+    @staticmethod
+    def defaults() -> dict[str, Any]:
+        """The options that need not be given, by name."""
+        return {f.name: f.default for f in fields(TrainOptions) if f.default is not MISSING}
 
     def fingerprint(self) -> dict[str, Any]:
         """All that changes the weights, as plain values."""

@@ -26,6 +26,7 @@ from vla_ros.learn.curves import plot_metrics
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.learner import Errors, Learner, Networks, lr_scale, read_state
 from vla_ros.learn.metrics_log import METRICS_FILE, MetricsLog
+from vla_ros.learn.mirror import Mirror, check_mirror, with_mirrored
 from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.validation import cm, validate
@@ -69,10 +70,14 @@ class Training:
         self._train, self._validation = split_episodes(dataset.episodes, _HELD_OUT, split)
         texts = [episode.instruction for episode in dataset.episodes]
         begun = read_checkpoint(options.init) if options.init else None
+        if options.mirror:
+            mirrored = check_mirror(robot, tuple(dataset.frames))
+            texts = with_mirrored(texts)
         longest = longest_text(options.preset)
         tokenizer = begun.tokenizer if begun else Tokenizer.from_texts(texts, longest)
         config = model_config(options, dataset, tokenizer)
-        self._rows = Rows(dataset, config.cameras, robot.chain, tokenizer, config.horizon)
+        mirror = Mirror(mirrored, tokenizer) if options.mirror else None
+        self._rows = Rows(dataset, config.cameras, robot.chain, tokenizer, config.horizon, mirror)
         self._checkpoint = Checkpoint(
             model=config,
             spec=policy_spec(dataset, config, robot),
@@ -119,7 +124,8 @@ class Training:
             CheckpointError: Its state is missing or corrupt.
         """
         state = read_state(self._out / STATE_FILE)
-        before = json.loads(state["extra"]["options"])
+        # A state of before an option was there had what is its default now.
+        before = TrainOptions.defaults() | json.loads(state["extra"]["options"])
         now = json.loads(json.dumps(self.options.fingerprint(), default=str))
         problems = [
             f"{key} is {value}, the training in {self._out} has {before.get(key)}"
