@@ -46,6 +46,7 @@ setup(
         "record": ["mcap"],
         "int8": ["onnx", "onnxruntime"],
         "sim": ["mujoco", "mink", "gymnasium"],
+        "augment": ["kornia"],
         "tensorboard": ["tensorboardX"],
         "learn": ["av", "pyarrow", "tqdm", "matplotlib", "jinja2"],
     },

@@ -75,7 +75,9 @@ LAYERS = {
     "learn": Layer(
         layers=names("ground model policy runtime sim"),
         inside_functions=names("ros"),
-        third_party=names("numpy torch yaml cv2 av pyarrow tqdm matplotlib jinja2 tensorboardX"),
+        third_party=names(
+            "numpy torch yaml cv2 av pyarrow tqdm matplotlib jinja2 tensorboardX kornia"
+        ),
     ),
     "ros": Layer(
         layers=names("ground model policy runtime sim learn"),

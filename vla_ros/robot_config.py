@@ -86,6 +86,7 @@ class CameraConfig(InputConfig):
         frozen_after_rad: How far a joint may move under one and the same picture before the camera
             counts as frozen. A still scene alone gives the same picture for ever in a simulation,
             which has no noise, so time tells nothing.
+        mount: `fixed`, or `gripper` when it moves with it; only training asks. `None`: not said.
     """
 
     transport: str = "raw"
@@ -95,6 +96,7 @@ class CameraConfig(InputConfig):
     frame_id: str | None = None
     width_px: int | None = None
     height_px: int | None = None
+    mount: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

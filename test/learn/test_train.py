@@ -147,6 +147,36 @@ def test_learns_what_the_pictures_tell(
     assert last["validation_target_cm"] < 0.6 * first["validation_target_cm"]
 
 
+def test_mirrored_and_distorted_data_train_the_same_way_each_time(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    changes = {"mirror": True, "rotate_deg": {"front": 5.0}, "blur_px": {"wrist": 1.0}}
+    runs = [begin(dataset, robot, tmp_path, **changes) for _ in range(2)]
+    plain = begin(dataset, robot, tmp_path)
+    for run in (*runs, plain):
+        for _ in range(2):
+            run.step()
+    assert_same(runs[0].learner.weights(), runs[1].learner.weights())
+    name = "norm.weight"
+    assert (runs[0].learner.weights()[name] != plain.learner.weights()[name]).any()
+
+
+def test_a_training_of_before_the_options_is_resumed(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    begin(dataset, robot, tmp_path).save(finished=False)
+    path = tmp_path / "training_state.pt"
+    state = torch.load(path, weights_only=True)
+    options = json.loads(state["extra"]["options"])
+    names = ("preset", "head", "samples", "batch", "lr", "horizon", "target_weight")
+    names += ("pointing_weight", "init", "seed", "data", "robot_file")
+    state["extra"]["options"] = json.dumps({name: options[name] for name in names})
+    torch.save(state, path)
+    begin(dataset, robot, tmp_path).resume()
+    with pytest.raises(ParameterError, match="mirror is True, the training in .* has False"):
+        begin(dataset, robot, tmp_path, mirror=True).resume()
+
+
 def test_what_is_written_is_a_policy_for_the_robot(
     dataset: Dataset, robot: RobotConfig, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
-"""Change pictures the way cameras and lamps do, a batch at a time.
+"""Change pictures the way cameras and lamps do, a batch at a time: what every training does.
 
-No flips and no rotations: without mirrored actions and words they teach the wrong motion. The hue
-moves little, so that red, orange and yellow stay apart.
+Where things are hardly moves: `mirror` and `warp` do that, as options. The hue moves little, so
+that red, orange and yellow stay apart.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def jitter_colors(pixels: Tensor, generator: torch.Generator) -> Tensor:
     that what is worked on stays in the processor's cache: three times as fast as all at once.
 
     Args:
-        pixels: uint8 (B, C, H, W, 3), on the CPU.
+        pixels: uint8, or float in [0, 255], (B, C, H, W, 3), on the CPU.
         generator: Of the CPU.
 
     Returns:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vla_ros.errors import CheckpointError
-from vla_ros.learn.augment import jitter_colors
 from vla_ros.learn.batches import Batch
 from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.losses import cloning_error, masked_mean, pointing_loss, row_means
@@ -82,19 +81,21 @@ class Learner:
         self._parameters = list(networks.parameters())
         self._optimizer = torch.optim.AdamW(_decay_groups(networks), lr=lr, fused=True)
 
-    def learn(self, batch: Batch, lr_scale: float, generator: torch.Generator) -> Errors:
+    def learn(
+        self, images: Tensor, batch: Batch, lr_scale: float, generator: torch.Generator
+    ) -> Errors:
         """Take one step.
 
         Args:
-            batch: Its pictures get new colours.
+            images: What augmentation made of the batch's pictures, float (B, C, 3, H, W).
+            batch: The rest of it.
             lr_scale: Of the peak learning rate, in [0, 1].
             generator: Of the CPU.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr * lr_scale
         self.networks.train()
-        images = jitter_colors(torch.from_numpy(batch.pixels), generator).to(self._device)
-        fused = self._fuse(self.networks, images, batch)
+        fused = self._fuse(self.networks, images.to(self._device), batch)
         chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
         decoder = self.networks.model.action_decoder
         error = decoder.error(fused.condition, chunk, generator)

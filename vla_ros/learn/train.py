@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vla_ros.errors import ParameterError
-from vla_ros.learn.train_options import TrainOptions, read_options
+from vla_ros.learn.train_options import DISTORTIONS, TrainOptions, read_options
 from vla_ros.learn.training import STATE_FILE, Training
 from vla_ros.model.config import HEADS, PRESETS
 from vla_ros.policy_protocol import DEVICES
@@ -36,6 +37,29 @@ class Limits:
 
     minutes: float | None
     save_every_minutes: float
+
+
+_DISTORTIONS = {
+    "crop": "most of a picture's edge to cut away, a share; fixed cameras only",
+    "shift": "how far to move a picture, a share of its edge; fixed cameras only",
+    "rotate_deg": "how far to turn a picture, degrees; fixed cameras only: one on the gripper "
+    "tells by its picture how far to turn to the object",
+    "blur_px": "largest standard deviation of a Gaussian blur, pixels",
+}
+
+
+def _strength(text: str) -> tuple[str, float]:
+    camera, _, number = text.partition("=")
+    return camera, float(number)
+
+
+class _GatherStrengths(argparse.Action):
+    """Pairs of camera and strength to a mapping."""
+
+    def __call__(
+        self, parser: object, namespace: argparse.Namespace, values: Any, option: object = None
+    ) -> None:
+        setattr(namespace, self.dest, dict(values))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,13 +104,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="folder of a checkpoint to begin with, of the same sizes (default: random weights)",
     )
+    for name, text in _DISTORTIONS.items():
+        add(
+            f"--{name.replace('_', '-')}",
+            nargs="+",
+            type=_strength,
+            action=_GatherStrengths,
+            metavar="CAMERA=NUMBER",
+            help=f"{text}, at most {DISTORTIONS[name]:g} (default: none); needs kornia",
+        )
     add(
         "--mirror",
         action="store_true",
         default=None,
-        help="show half of the demonstrations in a mirror: pictures, state, actions and words (left, "
-        "right); not those that name the drawer or the tray, which stand on one side. Needs `mirror` "
-        "in the robot file",
+        help="show half of the demonstrations in a mirror: pictures, state, actions and words "
+        "(left, right); not those that name the drawer or the tray, which stand on one side. "
+        "Needs `mirror` in the robot file",
     )
     add("--seed", type=int, help=f"the same seed gives the same weights (default: {defaults.seed})")
     add("--threads", type=int, help="CPU threads (default: torch's choice)")

@@ -16,6 +16,12 @@ from vla_ros.policy_protocol import DEVICES
 from vla_ros.share import share_path
 
 _PATHS = ("data", "robot_file", "init")
+# Distortions of pictures by camera, and the most that each may be.
+DISTORTIONS = {"crop": 0.3, "shift": 0.1, "rotate_deg": 15.0, "blur_px": 3.0}
+_REFUSED = {
+    "flip": "a flipped picture without mirrored state, actions and words teaches the wrong side; "
+    "mirror does all of it",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,10 @@ class TrainOptions:
         pointing_weight: Weight of its place in the pictures.
         init: Folder of a checkpoint to begin with, its words and statistics included; `None`
             begins with random weights.
+        crop: By camera: most of the picture's edge to cut away, a share.
+        shift: By camera: how far to move the picture at most, a share of its edge.
+        rotate_deg: By camera: how far to turn the picture at most.
+        blur_px: By camera: largest standard deviation of a Gaussian blur.
         mirror: Show half of the demonstrations in a mirror, where the words allow it.
         seed: Of the first weights, the batches and the augmentation.
         device: `auto`, `cpu` or `cuda`.
@@ -51,6 +61,10 @@ class TrainOptions:
     target_weight: float = 0.3
     pointing_weight: float = 0.1
     init: Path | None = None
+    crop: Mapping[str, float] | None = None
+    shift: Mapping[str, float] | None = None
+    rotate_deg: Mapping[str, float] | None = None
+    blur_px: Mapping[str, float] | None = None
     mirror: bool = False
     seed: int = 0
     device: str = "auto"
@@ -84,6 +98,12 @@ class TrainOptions:
             )
             if not _is_number(value) or value < 0 or (name == "lr" and value == 0)
         ]
+        problems += [
+            f"{name} is {getattr(self, name)!r}, it must give cameras a number from 0 to {most}, "
+            f"such as {name}: {{front: {most / 2}}}"
+            for name, most in DISTORTIONS.items()
+            if not _are_strengths(getattr(self, name), most)
+        ]
         if not isinstance(self.mirror, bool):
             problems.append(f"mirror is {self.mirror!r}; valid: true, false")
         if problems:
@@ -110,6 +130,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _are_strengths(value: object, most: float) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, Mapping):
+        return False
+    return all(
+        isinstance(camera, str) and _is_number(strength) and 0 <= strength <= most
+        for camera, strength in value.items()
+    )
+
+
 def read_options(config: Path | None, given: Mapping[str, Any]) -> TrainOptions:
     """The options of a YAML file and of the command line, which comes first.
 
@@ -123,6 +154,9 @@ def read_options(config: Path | None, given: Mapping[str, Any]) -> TrainOptions:
     names = [field.name for field in fields(TrainOptions)]
     values = {} if config is None else _read_file(config)
     unknown = sorted(set(values) - set(names))
+    refused = [f"{name}: {_REFUSED[name]}" for name in unknown if name in _REFUSED]
+    if refused:
+        raise ParameterError(f"train --config {config}", refused)
     if unknown:
         problem = f"unknown: {', '.join(unknown)}; valid: {', '.join(names)}"
         raise ParameterError(f"train --config {config}", [problem])

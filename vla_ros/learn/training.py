@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import vla_ros
 from vla_ros.errors import ParameterError
-from vla_ros.learn.batches import Rows, balanced, split_episodes
+from vla_ros.learn.augment import jitter_colors
+from vla_ros.learn.batches import Batch, Rows, balanced, split_episodes
 from vla_ros.learn.blueprint import (
     check_init,
     check_robot,
@@ -30,6 +32,7 @@ from vla_ros.learn.mirror import Mirror, check_mirror, with_mirrored
 from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.validation import cm, validate
+from vla_ros.learn.warp import build_warp
 from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.tokenizer import Tokenizer
@@ -78,6 +81,7 @@ class Training:
         config = model_config(options, dataset, tokenizer)
         mirror = Mirror(mirrored, tokenizer) if options.mirror else None
         self._rows = Rows(dataset, config.cameras, robot.chain, tokenizer, config.horizon, mirror)
+        self._warp = build_warp(options, robot, config.cameras)
         self._checkpoint = Checkpoint(
             model=config,
             spec=policy_spec(dataset, config, robot),
@@ -161,11 +165,20 @@ class Training:
         picked = balanced(self._train, self._rows.group[self._train], self.options.batch, rng)
         batch = self._rows.batch(picked, self._checkpoint.normalizer, rng)
         scale = lr_scale(self.progress(minutes), number, _WARM_UP_STEPS)
-        errors = self.learner.learn(batch, scale, generator)
+        images, batch = self._distort(batch, generator)
+        errors = self.learner.learn(images, batch, scale, generator)
         self._by_task.add(batch, errors)
         if self.learner.step % _LOG_EVERY == 0 or self.progress(minutes) >= 1:
             self._record(errors, scale, validate=self.learner.step % _VALIDATE_EVERY == 0)
         return errors
+
+    def _distort(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
+        """Pictures as a network takes them, changed in geometry and colour, and the batch then."""
+        pixels = torch.from_numpy(batch.pixels)
+        if self._warp is not None:
+            pixels, target_uv = self._warp(pixels, torch.from_numpy(batch.target_uv), generator)
+            batch = replace(batch, target_uv=target_uv.numpy())
+        return jitter_colors(pixels, generator), batch
 
     def validate(self) -> dict[str, Any]:
         """Errors of the averaged weights on held-out episodes, all tasks alike."""
