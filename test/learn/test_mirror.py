@@ -242,6 +242,11 @@ def test_half_of_what_may_be_mirrored_is_and_the_drawer_never() -> None:
     wanted = normalizer.normalize_features(rows._features)[:, 0]
     as_recorded = np.isclose(batch.state[:, 0], wanted, atol=1e-5)
     np.testing.assert_array_equal(as_recorded[where], ~mirrored[where])
+    left, right = batch.instruction[0::3], batch.instruction[1::3]
+    asked_left = [*left[~mirrored[0::3]], *right[mirrored[1::3]]]
+    asked_right = [*right[~mirrored[1::3]], *left[mirrored[0::3]]]
+    assert len(set(asked_left)) == len(set(asked_right)) == 1
+    assert len({asked_left[0], asked_right[0], batch.instruction[2]}) == 3
 
 
 def test_validation_is_never_mirrored() -> None:

@@ -20,7 +20,7 @@ from vla_ros.learn.train import Limits, train
 from vla_ros.learn.train_options import TrainOptions, read_options
 from vla_ros.learn.training import Training
 from vla_ros.policy.check import check_fits
-from vla_ros.policy.checkpoint import Weights, read_checkpoint
+from vla_ros.policy.checkpoint import Weights, read_checkpoint, read_weights
 from vla_ros.policy.vla_policy import VLAPolicy
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
@@ -159,6 +159,31 @@ def test_mirrored_and_distorted_data_train_the_same_way_each_time(
     assert_same(runs[0].learner.weights(), runs[1].learner.weights())
     name = "norm.weight"
     assert (runs[0].learner.weights()[name] != plain.learner.weights()[name]).any()
+
+
+def test_pictures_and_words_find_each_other(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    """The pictures show which of two instructions it is, so the loss must fall far below chance."""
+    right = np.repeat(np.arange(EPISODES) // 2 % 2, LENGTH)
+    told = replace(
+        dataset,
+        episodes=tuple(
+            replace(e, instruction=f"pick the {['red', 'blue'][right[e.start]]}")
+            for e in dataset.episodes
+        ),
+    )
+    training = begin(told, robot, tmp_path, contrastive_weight=1.0, lr=3e-3)
+    plain = begin(told, robot, tmp_path)
+    assert_same(training.learner.weights(), plain.learner.weights())
+    first = np.mean([training.step().contrastive for _ in range(3)])
+    for _ in range(100):
+        training.step()
+    last = np.mean([training.step().contrastive for _ in range(10)])
+    assert last < 0.3 * first
+    assert np.isnan(plain.step().contrastive)
+    training.save(finished=True)
+    assert not [name for name in read_weights(tmp_path) if "alignment" in name]
 
 
 def test_a_training_of_before_the_options_is_resumed(

@@ -17,8 +17,8 @@ from vla_ros.kinematics import KinematicChain
 from vla_ros.learn.augment import drop_words, shift_pixels
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.episode import EpisodeInfo
-from vla_ros.learn.mirror import IntArray, Mirror, RawRows, can_mirror
-from vla_ros.model.tokenizer import Tokenizer, pad
+from vla_ros.learn.mirror import IntArray, Mirror, RawRows, can_mirror, mirror_text
+from vla_ros.model.tokenizer import Tokenizer, pad, split_words
 from vla_ros.policy.features import state_features
 from vla_ros.policy.normalizer import Float32Array, Normalizer
 
@@ -39,6 +39,7 @@ class Batch:
         target_uv: Where each camera sees it, shape (B, C, 2), right and down, -1 to 1; NaN where
             unknown, beyond that range out of sight.
         task: Index of each row's task.
+        instruction: Number of each row's instruction, the same for the same words, shape (B,).
     """
 
     pixels: ImageArray
@@ -49,6 +50,7 @@ class Batch:
     target_m: Float32Array
     target_uv: Float32Array
     task: IntArray
+    instruction: IntArray
 
 
 class Rows:
@@ -86,6 +88,7 @@ class Rows:
         self.task = np.repeat([self.tasks.index(e.task) for e in dataset.episodes], lengths)
         self._episode = np.repeat(np.arange(len(lengths)), lengths)
         self.afar = self._is_afar()
+        self._instruction = _numbers([episode.instruction for episode in dataset.episodes])
         self._can_mirror = np.array([can_mirror(e.instruction) for e in dataset.episodes])
         self._tokens = pad([tokenizer.encode(e.instruction) for e in dataset.episodes])
 
@@ -127,11 +130,13 @@ class Rows:
         """Gather `rows`; with `rng` pictures are shifted, words dropped, and half is mirrored."""
         raw, valid = self._gather(rows, rng)
         tokens = raw.tokens if rng is None else drop_words(raw.tokens, rng)
-        features = self._features[rows]
+        features, instruction = self._features[rows], self._instruction[self._episode[rows], 0]
         if rng is not None and self._mirror is not None:
             chosen = self._can_mirror[self._episode[rows]] & (rng.random(len(rows)) < 0.5)
             raw = self._mirror.reflect(replace(raw, tokens=tokens), chosen)
             tokens, features = raw.tokens, state_features(self._chain, raw.state)
+            mirrored = self._instruction[self._episode[rows], 1]
+            instruction = np.where(chosen, mirrored, instruction)
         return Batch(
             pixels=raw.pixels,
             tokens=tokens,
@@ -141,6 +146,7 @@ class Rows:
             target_m=raw.target_m,
             target_uv=raw.target_uv,
             task=self.task[rows],
+            instruction=instruction,
         )
 
     def _gather(
@@ -169,6 +175,13 @@ class Rows:
         steps = rows[:, None] + np.arange(self._horizon)
         stop = self._stop[rows, None]
         return np.minimum(steps, stop - 1), steps < stop
+
+
+def _numbers(texts: Sequence[str]) -> IntArray:
+    """A number for the words of each text, and for its mirrored words, shape (N, 2)."""
+    pairs = [(" ".join(split_words(text)), mirror_text(text)) for text in texts]
+    numbers = {text: number for number, text in enumerate(sorted({t for p in pairs for t in p}))}
+    return np.array([[numbers[text] for text in pair] for pair in pairs], np.int64)
 
 
 def split_episodes(

@@ -6,7 +6,7 @@ import copy
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,15 @@ from torch import Tensor, nn
 
 from vla_ros.errors import CheckpointError
 from vla_ros.learn.batches import Batch
+from vla_ros.model.alignment import AlignmentHeads
 from vla_ros.model.decoders import TargetDecoder
-from vla_ros.model.losses import cloning_error, masked_mean, pointing_loss, row_means
+from vla_ros.model.losses import (
+    cloning_error,
+    contrastive_loss,
+    masked_mean,
+    pointing_loss,
+    row_means,
+)
 from vla_ros.model.vision import to_input
 from vla_ros.model.vla import Fused, VLAModel
 from vla_ros.policy.checkpoint import replace_file
@@ -37,21 +44,50 @@ class Errors:
         action: Mean absolute error of the normalised chunk.
         target_m: Mean distance of the predicted from the named object's true position.
         action_of_row: What `action` is of each row alone, shape (B,).
+        contrastive: How badly pictures and words find each other; NaN without that objective.
     """
 
     loss: float
     action: float
     target_m: float
     action_of_row: NDArray[np.float32]
+    contrastive: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What the loss is made of beside the action, whose weight is 1.
+
+    Attributes:
+        target: Of the named object's position.
+        pointing: Of its place in the pictures.
+        contrastive: Of pictures and words finding each other.
+    """
+
+    target: float
+    pointing: float
+    contrastive: float = 0.0
 
 
 class Networks(nn.Module):
-    """The model, and the head that only training needs."""
+    """The model, and the heads that only training needs.
 
-    def __init__(self, model: VLAModel, target_decoder: TargetDecoder) -> None:
+    Args:
+        model: What becomes the policy.
+        target_decoder: Tells where the named object is.
+        alignment: Projects pictures and words; `None` without the contrastive objective.
+    """
+
+    def __init__(
+        self,
+        model: VLAModel,
+        target_decoder: TargetDecoder,
+        alignment: AlignmentHeads | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.target_decoder = target_decoder
+        self.alignment = alignment
 
 
 class Learner:
@@ -60,23 +96,16 @@ class Learner:
     Args:
         networks: What is trained, already on `device`.
         lr: Peak learning rate.
-        target_weight: Weight of the named object's position in the loss.
-        pointing_weight: Weight of its place in the pictures.
+        weights: Of the objectives.
         device: Where the networks are.
     """
 
     def __init__(
-        self,
-        networks: Networks,
-        lr: float,
-        target_weight: float,
-        pointing_weight: float,
-        device: torch.device,
+        self, networks: Networks, lr: float, weights: Weights, device: torch.device
     ) -> None:
         self.networks, self._device = networks, device
         self.average = copy.deepcopy(networks).eval().requires_grad_(False)
-        self._target_weight, self._pointing_weight = target_weight, pointing_weight
-        self._lr = lr
+        self._weights, self._lr = weights, lr
         self.step = 0
         self._parameters = list(networks.parameters())
         self._optimizer = torch.optim.AdamW(_decay_groups(networks), lr=lr, fused=True)
@@ -95,14 +124,16 @@ class Learner:
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr * lr_scale
         self.networks.train()
-        fused = self._fuse(self.networks, images.to(self._device), batch)
+        fused, said = self._fuse(self.networks, images.to(self._device), batch)
         chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
         decoder = self.networks.model.action_decoder
         error = decoder.error(fused.condition, chunk, generator)
         action = masked_mean(error, valid)
         seen, target_m = self._known_targets(fused, batch)
-        loss = action + self._target_weight * self.networks.target_decoder.loss(seen, target_m)
-        loss = loss + self._pointing_weight * self._pointing_loss(fused, batch)
+        loss = action + self._weights.target * self.networks.target_decoder.loss(seen, target_m)
+        loss = loss + self._weights.pointing * self._pointing_loss(fused, batch)
+        aligned = self._contrastive_loss(fused, said, batch)
+        loss = loss if aligned is None else loss + self._weights.contrastive * aligned
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT)
@@ -111,19 +142,20 @@ class Learner:
         self._update_average()
         with torch.no_grad():
             distance_m = _distance_m(self.networks.target_decoder(seen), target_m)
-        return _errors(loss, action, distance_m, row_means(error.detach(), valid))
+        errors = _errors(loss, action, distance_m, row_means(error.detach(), valid))
+        return errors if aligned is None else replace(errors, contrastive=aligned.item())
 
     @torch.no_grad()
     def judge(self, batch: Batch) -> Errors:
         """Errors of the averaged weights on `batch`, its pictures as they are."""
-        fused = self._fuse(self.average, to_input(self._tensor(batch.pixels)), batch)
+        fused, _ = self._fuse(self.average, to_input(self._tensor(batch.pixels)), batch)
         predicted = self.average.model.action_decoder(fused.condition)
         chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
         error = cloning_error(predicted, chunk)
         action = masked_mean(error, valid)
         seen, target_m = self._known_targets(fused, batch)
         target = self.average.target_decoder
-        loss = action + self._target_weight * target.loss(seen, target_m)
+        loss = action + self._weights.target * target.loss(seen, target_m)
         distance_m = _distance_m(target(seen), target_m)
         return _errors(loss, action, distance_m, row_means(error, valid))
 
@@ -152,10 +184,11 @@ class Learner:
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _fuse(self, networks: Networks, images: Tensor, batch: Batch) -> Fused:
+    def _fuse(self, networks: Networks, images: Tensor, batch: Batch) -> tuple[Fused, Tensor]:
+        """What the decoders work from, and the CLS token of the text, shape (B, D)."""
         model = networks.model
-        text = model.encode_text(self._tensor(batch.tokens))
-        return model.fuse(images, *text, self._tensor(batch.state))
+        text, mask = model.encode_text(self._tensor(batch.tokens))
+        return model.fuse(images, text, mask, self._tensor(batch.state)), text[:, 0]
 
     def _known_targets(self, fused: Fused, batch: Batch) -> tuple[Tensor, Tensor]:
         """Conditions (N, K) and positions (N, 3) of the rows whose target is known."""
@@ -167,6 +200,13 @@ class Learner:
         target_uv = self._tensor(batch.target_uv)
         losses = [pointing_loss(named, target_uv[:, i]) for i, named in enumerate(fused.named)]
         return torch.stack(losses).sum() if losses else torch.zeros((), device=self._device)
+
+    def _contrastive_loss(self, fused: Fused, said: Tensor, batch: Batch) -> Tensor | None:
+        """Pictures and words of a row belong together; `None` without that objective."""
+        if self.networks.alignment is None:
+            return None
+        features = self.networks.alignment(fused.seen, said)
+        return contrastive_loss(*features, self._tensor(batch.instruction))
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -99,6 +99,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"(default: {defaults.pointing_weight})",
     )
     add(
+        "--contrastive-weight",
+        type=float,
+        help="weight of the contrastive loss, by which the pictures of a row find its instruction "
+        f"among the batch's, 0 for none (default: {defaults.contrastive_weight})",
+    )
+    add(
         "--init",
         type=Path,
         metavar="CHECKPOINT",

@@ -39,6 +39,7 @@ class TrainOptions:
         horizon: Steps in a chunk; `None` is the preset's.
         target_weight: Weight of the named object's position in the loss.
         pointing_weight: Weight of its place in the pictures.
+        contrastive_weight: Weight of pictures and words finding each other.
         init: Folder of a checkpoint to begin with, its words and statistics included; `None`
             begins with random weights.
         crop: By camera: most of the picture's edge to cut away, a share.
@@ -60,6 +61,7 @@ class TrainOptions:
     horizon: int | None = None
     target_weight: float = 0.3
     pointing_weight: float = 0.1
+    contrastive_weight: float = 0.0
     init: Path | None = None
     crop: Mapping[str, float] | None = None
     shift: Mapping[str, float] | None = None
@@ -95,6 +97,7 @@ class TrainOptions:
                 ("lr", self.lr),
                 ("target_weight", self.target_weight),
                 ("pointing_weight", self.pointing_weight),
+                ("contrastive_weight", self.contrastive_weight),
             )
             if not _is_number(value) or value < 0 or (name == "lr" and value == 0)
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,13 +27,21 @@ from vla_ros.learn.blueprint import (
 )
 from vla_ros.learn.curves import plot_metrics
 from vla_ros.learn.dataset import Dataset
-from vla_ros.learn.learner import Errors, Learner, Networks, lr_scale, read_state
+from vla_ros.learn.learner import (
+    Errors,
+    Learner,
+    Networks,
+    Weights,
+    lr_scale,
+    read_state,
+)
 from vla_ros.learn.metrics_log import METRICS_FILE, MetricsLog
 from vla_ros.learn.mirror import Mirror, check_mirror, with_mirrored
 from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.validation import cm, validate
 from vla_ros.learn.warp import build_warp
+from vla_ros.model.alignment import AlignmentHeads
 from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.tokenizer import Tokenizer
@@ -234,9 +243,15 @@ class Training:
         if self.options.init:
             begun = read_weights(self.options.init)
             model.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in begun.items()})
-        networks = Networks(model, head).to(device)
-        weights = self.options.target_weight, self.options.pointing_weight
-        return Learner(networks, self.options.lr, *weights, device)
+        weights = Weights(
+            target=self.options.target_weight,
+            pointing=self.options.pointing_weight,
+            contrastive=self.options.contrastive_weight,
+        )
+        aligns = weights.contrastive > 0
+        alignment = AlignmentHeads(len(config.cameras), config.width) if aligns else None
+        networks = Networks(model, head, alignment).to(device)
+        return Learner(networks, self.options.lr, weights, device)
 
     def _record(self, errors: Errors, scale: float, *, validate: bool) -> None:
         before_s, before = self._recorded
@@ -251,6 +266,7 @@ class Training:
             "action": round(errors.action, 5),
             "action_by_task": self._by_task.take(),
             "target_cm": cm(errors.target_m),
+            **({} if math.isnan(errors.contrastive) else {"contrastive": errors.contrastive}),
             **(self.validate() if validate else {}),
         }
         self._metrics.write(self._latest)

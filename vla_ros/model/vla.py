@@ -29,11 +29,13 @@ class Fused(NamedTuple):
             side, shape (B, K).
         named: By camera that has a pointer: log-probability of where the named object is, over
             the cells of the picture, shape (B, N).
+        seen: By camera: CLS of its picture, before any words, shape (B, D).
     """
 
     tokens: Tensor
     condition: Tensor
     named: tuple[Tensor, ...] = ()
+    seen: tuple[Tensor, ...] = ()
 
 
 class VLAModel(nn.Module):
@@ -105,10 +107,12 @@ class VLAModel(nn.Module):
         queries = self.norm(
             self.fusion[-1](torch.cat(seen, dim=1), looking.queries, looking.mask, _READ)
         )
-        heads = [queries[:, 1], queries[:, 0], *(tokens[:, 0] for tokens in seen)]
+        alone = tuple(tokens[:, 0] for tokens in seen)
+        heads = [queries[:, 1], queries[:, 0], *alone]
         places = [one.places.flatten(1) for one in pointed]
         condition = torch.cat([*heads, *places], dim=-1)
-        return Fused(tokens=queries, condition=condition, named=tuple(o.named for o in pointed))
+        named = tuple(one.named for one in pointed)
+        return Fused(tokens=queries, condition=condition, named=named, seen=alone)
 
     def attention(
         self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor
