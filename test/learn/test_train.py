@@ -19,6 +19,7 @@ from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train import Limits, train
 from vla_ros.learn.train_options import TrainOptions, read_options
 from vla_ros.learn.training import Training
+from vla_ros.model.tokenizer import CLS
 from vla_ros.policy.check import check_fits
 from vla_ros.policy.checkpoint import Weights, read_checkpoint, read_weights
 from vla_ros.policy.vla_policy import VLAPolicy
@@ -184,6 +185,35 @@ def test_pictures_and_words_find_each_other(
     assert np.isnan(plain.step().contrastive)
     training.save(finished=True)
     assert not [name for name in read_weights(tmp_path) if "alignment" in name]
+
+
+def test_told_tasks_are_heard_and_never_needed(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    """All that tells the tasks apart is their number: words and pictures are made the same."""
+    action = dataset.action.copy()
+    drawer = np.repeat([e.task == "open_drawer" for e in dataset.episodes], LENGTH)
+    action[:, :7] = 0.3 * drawer[:, None]
+    same = replace(
+        dataset,
+        action=action,
+        frames={name: np.full_like(f, 99) for name, f in dataset.frames.items()},  # type: ignore
+        episodes=tuple(replace(e, instruction="do it") for e in dataset.episodes),
+    )
+    training = begin(same, robot, tmp_path, task_embedding=True, lr=3e-3, samples=8 * 10**6)
+    for _ in range(150):
+        training.step()
+    training.save(finished=True)
+    model = VLAPolicy.load(tmp_path, device="cpu")._model
+    assert model.config.task_embedding == ("open_drawer", "pick_object")
+    images, tokens = torch.zeros(4, 2, 3, 32, 32), torch.tensor([[CLS, 3, 4]] * 4)
+    state = torch.zeros(4, model.config.state_features)
+    with torch.no_grad():
+        chunk = model(images, tokens, state, torch.tensor([0, 1, 2, 1]))[:, 0, 0]
+        untold = model(images, tokens, state)[:, 0, 0]
+    assert chunk[1] == chunk[3]
+    assert chunk[1] - chunk[2] > 0.5
+    torch.testing.assert_close(untold, chunk[[0, 0, 0, 0]])
 
 
 def test_a_training_of_before_the_options_is_resumed(

@@ -55,8 +55,17 @@ def model_config(options: TrainOptions, dataset: Dataset, tokenizer: Tokenizer) 
         vocab_size=len(tokenizer.vocabulary),
         image_px=next(iter(sizes.values()))[0],
         action_head=options.head,
+        task_embedding=_tasks(dataset) if options.task_embedding else (),
         **horizon,
     )
+
+
+def _tasks(dataset: Dataset) -> tuple[str, ...]:
+    """Names of the data's tasks, as `Rows` numbers them."""
+    tasks = tuple(sorted({episode.task for episode in dataset.episodes}))
+    if "" in tasks:
+        raise DatasetError("task_embedding: there are episodes whose task the dataset does not say")
+    return tasks
 
 
 def policy_spec(dataset: Dataset, config: ModelConfig, robot: RobotConfig) -> PolicySpec:

@@ -33,6 +33,8 @@ from vla_ros.policy.checkpoint import replace_file
 _EMA_DECAY = 0.999
 _WEIGHT_DECAY = 0.01
 _MAX_GRADIENT = 1.0
+# A policy in use is not told the kind of task: the other samples teach it to go by the words.
+_TOLD_TASK = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,8 @@ class Learner:
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr * lr_scale
         self.networks.train()
-        fused, said = self._fuse(self.networks, images.to(self._device), batch)
+        task_id = self._told_tasks(batch, generator)
+        fused, said = self._fuse(self.networks, images.to(self._device), batch, task_id)
         chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
         decoder = self.networks.model.action_decoder
         error = decoder.error(fused.condition, chunk, generator)
@@ -184,11 +187,21 @@ class Learner:
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _fuse(self, networks: Networks, images: Tensor, batch: Batch) -> tuple[Fused, Tensor]:
+    def _fuse(
+        self, networks: Networks, images: Tensor, batch: Batch, task_id: Tensor | None = None
+    ) -> tuple[Fused, Tensor]:
         """What the decoders work from, and the CLS token of the text, shape (B, D)."""
         model = networks.model
         text, mask = model.encode_text(self._tensor(batch.tokens))
-        return model.fuse(images, text, mask, self._tensor(batch.state)), text[:, 0]
+        fused = model.fuse(images, text, mask, self._tensor(batch.state), task_id)
+        return fused, text[:, 0]
+
+    def _told_tasks(self, batch: Batch, generator: torch.Generator) -> Tensor | None:
+        """Number of each row's task, 0 for those that are not told, shape (B,)."""
+        if self.networks.model.task_embed is None:
+            return None
+        told = torch.rand(len(batch.task), generator=generator) < _TOLD_TASK
+        return ((torch.from_numpy(batch.task) + 1) * told).to(self._device)
 
     def _known_targets(self, fused: Fused, batch: Batch) -> tuple[Tensor, Tensor]:
         """Conditions (N, K) and positions (N, 3) of the rows whose target is known."""
@@ -259,7 +272,7 @@ def _distance_m(predicted: Tensor, target_m: Tensor) -> float:
 
 def _decay_groups(networks: nn.Module) -> list[dict[str, Any]]:
     """Weight decay on matrices alone: biases, norms, positions and words are left alone."""
-    plain = ("pos_embed", "cls_token", "token_embed")
+    plain = ("pos_embed", "cls_token", "token_embed", "task_embed")
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in networks.named_parameters():

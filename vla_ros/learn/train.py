@@ -105,6 +105,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"among the batch's, 0 for none (default: {defaults.contrastive_weight})",
     )
     add(
+        "--task-embedding",
+        action="store_true",
+        default=None,
+        help="tell the model the kind of task by an embedding, for every second sample; a policy "
+        "in use and the validation are not told: there the words decide",
+    )
+    add(
         "--init",
         type=Path,
         metavar="CHECKPOINT",

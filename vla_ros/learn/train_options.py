@@ -40,6 +40,7 @@ class TrainOptions:
         target_weight: Weight of the named object's position in the loss.
         pointing_weight: Weight of its place in the pictures.
         contrastive_weight: Weight of pictures and words finding each other.
+        task_embedding: Tell the model the kind of task, for every second sample.
         init: Folder of a checkpoint to begin with, its words and statistics included; `None`
             begins with random weights.
         crop: By camera: most of the picture's edge to cut away, a share.
@@ -62,6 +63,7 @@ class TrainOptions:
     target_weight: float = 0.3
     pointing_weight: float = 0.1
     contrastive_weight: float = 0.0
+    task_embedding: bool = False
     init: Path | None = None
     crop: Mapping[str, float] | None = None
     shift: Mapping[str, float] | None = None
@@ -107,8 +109,11 @@ class TrainOptions:
             for name, most in DISTORTIONS.items()
             if not _are_strengths(getattr(self, name), most)
         ]
-        if not isinstance(self.mirror, bool):
-            problems.append(f"mirror is {self.mirror!r}; valid: true, false")
+        problems += [
+            f"{name} is {getattr(self, name)!r}; valid: true, false"
+            for name in ("mirror", "task_embedding")
+            if not isinstance(getattr(self, name), bool)
+        ]
         if problems:
             raise ParameterError("train", problems)
 

@@ -25,6 +25,7 @@ _LARGEST = {
 }
 _MOST_CAMERAS = 16
 _MOST_POINTS = 256
+_MOST_TASKS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,8 @@ class ModelConfig:
         points: Places in each picture that the words point at; 0 leaves the pointers away, as the
             specification does.
         action_head: `mlp` regresses a chunk, `diffusion` samples one.
+        task_embedding: Names of the kinds of task that have an embedding, in the order of their
+            numbers from 1 on; 0 is "not told". Empty for a model without.
 
     Raises:
         ParameterError: With all the sizes that do not go together.
@@ -68,6 +71,7 @@ class ModelConfig:
     fusion_layers: int = 2
     points: int = 0
     action_head: str = "mlp"
+    task_embedding: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = [
@@ -102,6 +106,11 @@ class ModelConfig:
             )
         if self.action_head not in HEADS:
             problems.append(f"action_head is {self.action_head!r}; valid: {', '.join(HEADS)}")
+        names = self.task_embedding
+        if len(names) > _MOST_TASKS or len(set(names)) != len(names) or not all(names):
+            problems.append(
+                f"task_embedding is {names}, it must be at most {_MOST_TASKS} names, each once"
+            )
         return problems
 
     @property

@@ -64,23 +64,31 @@ class VLAModel(nn.Module):
         self.robot_encoder = nn.Sequential(
             nn.Linear(config.state_features, dim), nn.GELU(), nn.Linear(dim, dim)
         )
+        tasks = len(config.task_embedding)
+        self.task_embed = nn.Embedding(tasks + 1, dim) if tasks else None
         self.fusion = nn.ModuleList([FusionLayer(dim, heads) for _ in range(config.fusion_layers)])
         self.norm = nn.LayerNorm(dim)
         self.action_decoder = build_decoder(config)
         self.apply(init_weights)
 
-    def forward(self, images: Tensor, tokens: Tensor, state: Tensor) -> Tensor:
+    def forward(
+        self, images: Tensor, tokens: Tensor, state: Tensor, task_id: Tensor | None = None
+    ) -> Tensor:
         """Return the chunk.
 
         Args:
             images: float (B, C, 3, H, W) as `vision.to_input` makes them, C as in the config.
             tokens: int64 (B, L), CLS first, padded.
             state: Normalised state features, shape (B, F).
+            task_id: int64 (B,): number of the kind of task in the config's `task_embedding`, from
+                1 on, 0 where it is not told; `None` tells none.
 
         Returns:
             Normalised chunk, shape (B, T, A).
         """
-        return self.act(images, *self.encode_text(tokens), state)
+        fused = self.fuse(images, *self.encode_text(tokens), state, task_id)
+        chunk: Tensor = self.action_decoder(fused.condition)
+        return chunk
 
     def encode_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Encode instructions (B, L) once; give both results to `act` as often as needed.
@@ -95,13 +103,20 @@ class VLAModel(nn.Module):
         return features, mask
 
     def act(self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor) -> Tensor:
-        """As `forward`, with the text already encoded."""
+        """As `forward`, with the text already encoded and no task told."""
         chunk: Tensor = self.action_decoder(self.fuse(images, text_features, mask, state).condition)
         return chunk
 
-    def fuse(self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor) -> Fused:
+    def fuse(
+        self,
+        images: Tensor,
+        text_features: Tensor,
+        mask: Tensor,
+        state: Tensor,
+        task_id: Tensor | None = None,
+    ) -> Fused:
         """Let words and state look at the pictures; `act` and training decode the result."""
-        looking = self._before_last(images, text_features, mask, state)
+        looking = self._before_last(images, text_features, mask, state, task_id)
         seen, pointed = looking.seen, looking.pointed
         # The words were heard by then: computing what becomes of them would change nothing.
         queries = self.norm(
@@ -137,7 +152,12 @@ class VLAModel(nn.Module):
         return shares
 
     def _before_last(
-        self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor
+        self,
+        images: Tensor,
+        text_features: Tensor,
+        mask: Tensor,
+        state: Tensor,
+        task_id: Tensor | None = None,
     ) -> _Looking:
         """Encode, and compute all layers of the fusion but the last."""
         seen = [encode(images[:, i]) for i, encode in enumerate(self.vision_encoders)]
@@ -145,7 +165,7 @@ class VLAModel(nn.Module):
         pointed = [
             point(images[:, i], text_features[:, 0]) for i, point in enumerate(self.pointers)
         ]
-        robot = self.robot_encoder(state)
+        robot = self._robot_token(state, task_id)
         queries = torch.cat(
             [robot[:, None], text_features, *(one.token[:, None] for one in pointed)], dim=1
         )
@@ -155,6 +175,14 @@ class VLAModel(nn.Module):
         for layer in self.fusion[:-1]:
             queries = layer(vision, queries, mask)
         return _Looking(seen=seen, pointed=pointed, queries=queries, mask=mask)
+
+    def _robot_token(self, state: Tensor, task_id: Tensor | None) -> Tensor:
+        """State token (B, D); what kind of task it is goes with it, for models that are told."""
+        robot: Tensor = self.robot_encoder(state)
+        if self.task_embed is None:
+            return robot
+        told: Tensor = self.task_embed.weight[0] if task_id is None else self.task_embed(task_id)
+        return robot + told
 
 
 class _Looking(NamedTuple):

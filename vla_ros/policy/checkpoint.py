@@ -183,7 +183,9 @@ def _arrays(data: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
 
 def _decode(data: dict[str, Any]) -> Checkpoint:
     model, policy = data["model"], data["policy"]
-    config = ModelConfig(**{**model, "cameras": tuple(model["cameras"])})
+    # A checkpoint of before the task embedding has none.
+    lists = {"cameras": model["cameras"], "task_embedding": model.get("task_embedding", ())}
+    config = ModelConfig(**{**model, **{name: tuple(value) for name, value in lists.items()}})
     chain = KinematicChain(**_arrays(data["kinematic_chain"]))
     spec = PolicySpec(
         robot=policy["robot"],
