@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toy_data import EPISODES, LENGTH, TASKS, toy_dataset
 
 from vla_ros.errors import CheckpointError, DatasetError, ParameterError
 from vla_ros.learn.curves import plot_metrics, read_metrics
 from vla_ros.learn.dataset import Dataset
-from vla_ros.learn.episode import EpisodeInfo
+from vla_ros.learn.objectives import Objective, Weights
 from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train import Limits, train
 from vla_ros.learn.train_options import TrainOptions, read_options
 from vla_ros.learn.training import Training
 from vla_ros.model.tokenizer import CLS
+from vla_ros.model.vision import to_input
 from vla_ros.policy.check import check_fits
-from vla_ros.policy.checkpoint import Weights, read_checkpoint, read_weights
+from vla_ros.policy.checkpoint import Weights as NamedWeights
+from vla_ros.policy.checkpoint import read_checkpoint, read_weights
 from vla_ros.policy.vla_policy import VLAPolicy
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
@@ -31,8 +35,6 @@ OPTIONS = TrainOptions(
     data=Path("toy"), robot_file=ROBOT_FILE, preset="tiny", samples=80, batch=8, device="cpu"
 )
 NO_LIMIT = Limits(minutes=None, save_every_minutes=60)
-TASKS = ("pick_object", "open_drawer")
-LENGTH, EPISODES = 12, 10
 
 
 @pytest.fixture(scope="module")
@@ -42,42 +44,7 @@ def robot() -> RobotConfig:
 
 @pytest.fixture(scope="module")
 def dataset(robot: RobotConfig) -> Dataset:
-    """The bright half of each picture tells the action; every third episode is the rarer task."""
-    rng, rows = np.random.default_rng(0), LENGTH * EPISODES
-    right = np.repeat(np.arange(EPISODES) // 2 % 2, LENGTH)
-    pixels = np.full((rows, 32, 32, 3), 50, np.uint8)
-    pixels[right == 0, :, :16] = pixels[right == 1, :, 16:] = 200
-    state = rng.normal(0, 0.01, (rows, 8)).astype(np.float32)
-    action = np.repeat(0.1 * right[:, None], 8, axis=1).astype(np.float32)
-    action[:, 7] = right
-    target_m = np.stack([right, right, right], axis=1).astype(np.float32)
-    target_m[: LENGTH // 2] = np.nan
-    episodes = tuple(
-        EpisodeInfo(
-            instruction="open the drawer" if i % 3 == 0 else f"pick the {['red', 'blue'][i % 2]}",
-            task=TASKS[i % 3 == 0],
-            color="",
-            direction="",
-            place="",
-            seed=i,
-            start=i * LENGTH,
-            stop=(i + 1) * LENGTH,
-        )
-        for i in range(EPISODES)
-    )
-    return Dataset(
-        frames={"front": pixels, "wrist": 255 - pixels},  # type: ignore[dict-item]
-        state=state,
-        action=action,
-        target_m=target_m,
-        target_uv=np.repeat(target_m[:, None, :2] - 0.5, 2, axis=1),
-        episodes=episodes,
-        fps=20.0,
-        robot="panda",
-        state_names=robot.action_names,
-        action_names=robot.action_names,
-        statistics={},
-    )
+    return toy_dataset(robot)
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +57,7 @@ def begin(dataset: Dataset, robot: RobotConfig, out: Path, **changes: object) ->
     return Training(replace(OPTIONS, **changes), out, dataset, robot)
 
 
-def assert_same(one: Weights, other: Weights) -> None:
+def assert_same(one: NamedWeights, other: NamedWeights) -> None:
     assert one.keys() == other.keys()
     for name, value in one.items():
         np.testing.assert_array_equal(value, other[name], err_msg=name)
@@ -233,8 +200,9 @@ def test_a_training_of_before_the_options_is_resumed(
 
 
 def test_what_is_written_is_a_policy_for_the_robot(
-    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="vla_ros")
     training = begin(dataset, robot, tmp_path, horizon=8)
     train(training, NO_LIMIT)
     policy = VLAPolicy.load(tmp_path, device="cpu")
@@ -247,6 +215,9 @@ def test_what_is_written_is_a_policy_for_the_robot(
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["samples"] == 80
     assert lines[-1]["loss"] > 0
+    assert lines[-1]["samples_per_s"] > 0
+    assert 0 < lines[-1]["data_share"] < 1
+    assert re.search(r"finished: .*; in all [\d.]+ samples/s, [\d.]+ % of the time", caplog.text)
 
 
 def test_the_losses_of_each_task_are_recorded_and_drawn(
@@ -393,6 +364,31 @@ def test_data_with_other_joints_is_refused(
     names = robot.action_names[::-1]
     with pytest.raises(DatasetError, match="dataset's actions are gripper, panda_joint7"):
         begin(replace(dataset, action_names=names), robot, tmp_path)
+
+
+def test_mixed_precision_on_a_cpu_is_refused(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(ParameterError, match="precision is 'bf16', the device is cpu"):
+        begin(dataset, robot, tmp_path, precision="bf16")
+
+
+def test_mixed_precision_is_near_and_keeps_fp32_weights(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    """On the CPU, where only tests compute so."""
+    training = begin(dataset, robot, tmp_path, contrastive_weight=0.1)
+    batch = training._rows.batch(np.arange(16), training._checkpoint.normalizer)
+    images, networks = to_input(torch.from_numpy(batch.pixels)), training.learner.networks
+    weights = Weights(target=0.3, pointing=0.1, contrastive=0.1)
+    losses = []
+    for mixed in (False, True):
+        objective = Objective(weights, torch.device("cpu"), mixed=mixed)
+        loss, _ = objective(networks, images, batch, torch.Generator().manual_seed(0))
+        loss.backward()
+        losses.append(loss.item())
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert {p.grad.dtype for p in networks.parameters() if p.grad is not None} == {torch.float32}
 
 
 def test_wrong_options_are_told_at_once() -> None:

@@ -1,4 +1,4 @@
-"""The network in training: losses, optimiser, moving average of the weights, saved state."""
+"""The network in training: optimiser, moving average of the weights, saved state."""
 
 from __future__ import annotations
 
@@ -6,108 +6,45 @@ import copy
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vla_ros.errors import CheckpointError
+from vla_ros.errors import CheckpointError, ParameterError
 from vla_ros.learn.batches import Batch
+from vla_ros.learn.objectives import Errors, Networks, Objective, Weights
+from vla_ros.learn.team import Team
+from vla_ros.learn.train_options import TrainOptions
 from vla_ros.model.alignment import AlignmentHeads
+from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import TargetDecoder
-from vla_ros.model.losses import (
-    cloning_error,
-    contrastive_loss,
-    masked_mean,
-    pointing_loss,
-    row_means,
-)
-from vla_ros.model.vision import to_input
-from vla_ros.model.vla import Fused, VLAModel
-from vla_ros.policy.checkpoint import replace_file
+from vla_ros.model.vla import VLAModel
+from vla_ros.policy.checkpoint import read_weights, replace_file
+from vla_ros.policy.normalizer import Float32Array
+from vla_ros.policy.vla_policy import choose_device
 
 _EMA_DECAY = 0.999
 _WEIGHT_DECAY = 0.01
 _MAX_GRADIENT = 1.0
-# A policy in use is not told the kind of task: the other samples teach it to go by the words.
-_TOLD_TASK = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Errors:
-    """How far off a batch was.
-
-    Attributes:
-        loss: What was minimised.
-        action: Mean absolute error of the normalised chunk.
-        target_m: Mean distance of the predicted from the named object's true position.
-        action_of_row: What `action` is of each row alone, shape (B,).
-        contrastive: How badly pictures and words find each other; NaN without that objective.
-    """
-
-    loss: float
-    action: float
-    target_m: float
-    action_of_row: NDArray[np.float32]
-    contrastive: float = math.nan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """What the loss is made of beside the action, whose weight is 1.
-
-    Attributes:
-        target: Of the named object's position.
-        pointing: Of its place in the pictures.
-        contrastive: Of pictures and words finding each other.
-    """
-
-    target: float
-    pointing: float
-    contrastive: float = 0.0
-
-
-class Networks(nn.Module):
-    """The model, and the heads that only training needs.
-
-    Args:
-        model: What becomes the policy.
-        target_decoder: Tells where the named object is.
-        alignment: Projects pictures and words; `None` without the contrastive objective.
-    """
-
-    def __init__(
-        self,
-        model: VLAModel,
-        target_decoder: TargetDecoder,
-        alignment: AlignmentHeads | None = None,
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.target_decoder = target_decoder
-        self.alignment = alignment
 
 
 class Learner:
     """Takes optimiser steps and keeps a moving average of the weights.
 
     Args:
-        networks: What is trained, already on `device`.
+        networks: What is trained, already on its device.
         lr: Peak learning rate.
-        weights: Of the objectives.
-        device: Where the networks are.
+        objective: What is minimised.
+        team: Who else trains.
     """
 
-    def __init__(
-        self, networks: Networks, lr: float, weights: Weights, device: torch.device
-    ) -> None:
-        self.networks, self._device = networks, device
+    def __init__(self, networks: Networks, lr: float, objective: Objective, team: Team) -> None:
+        self.networks, self._objective, self._team = networks, objective, team
         self.average = copy.deepcopy(networks).eval().requires_grad_(False)
-        self._weights, self._lr = weights, lr
+        self._lr = lr
         self.step = 0
         self._parameters = list(networks.parameters())
         self._optimizer = torch.optim.AdamW(_decay_groups(networks), lr=lr, fused=True)
@@ -126,41 +63,19 @@ class Learner:
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr * lr_scale
         self.networks.train()
-        task_id = self._told_tasks(batch, generator)
-        fused, said = self._fuse(self.networks, images.to(self._device), batch, task_id)
-        chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
-        decoder = self.networks.model.action_decoder
-        error = decoder.error(fused.condition, chunk, generator)
-        action = masked_mean(error, valid)
-        seen, target_m = self._known_targets(fused, batch)
-        loss = action + self._weights.target * self.networks.target_decoder.loss(seen, target_m)
-        loss = loss + self._weights.pointing * self._pointing_loss(fused, batch)
-        aligned = self._contrastive_loss(fused, said, batch)
-        loss = loss if aligned is None else loss + self._weights.contrastive * aligned
+        loss, errors = self._objective(self.networks, images, batch, generator)
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
+        self._team.average_gradients(self._parameters)
         torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT)
         self._optimizer.step()
         self.step += 1
         self._update_average()
-        with torch.no_grad():
-            distance_m = _distance_m(self.networks.target_decoder(seen), target_m)
-        errors = _errors(loss, action, distance_m, row_means(error.detach(), valid))
-        return errors if aligned is None else replace(errors, contrastive=aligned.item())
+        return errors
 
-    @torch.no_grad()
     def judge(self, batch: Batch) -> Errors:
         """Errors of the averaged weights on `batch`, its pictures as they are."""
-        fused, _ = self._fuse(self.average, to_input(self._tensor(batch.pixels)), batch)
-        predicted = self.average.model.action_decoder(fused.condition)
-        chunk, valid = self._tensor(batch.chunk), self._tensor(batch.valid)
-        error = cloning_error(predicted, chunk)
-        action = masked_mean(error, valid)
-        seen, target_m = self._known_targets(fused, batch)
-        target = self.average.target_decoder
-        loss = action + self._weights.target * target.loss(seen, target_m)
-        distance_m = _distance_m(target(seen), target_m)
-        return _errors(loss, action, distance_m, row_means(error, valid))
+        return self._objective.judge(self.average, batch)
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Averaged weights of the model by name."""
@@ -187,40 +102,6 @@ class Learner:
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _fuse(
-        self, networks: Networks, images: Tensor, batch: Batch, task_id: Tensor | None = None
-    ) -> tuple[Fused, Tensor]:
-        """What the decoders work from, and the CLS token of the text, shape (B, D)."""
-        model = networks.model
-        text, mask = model.encode_text(self._tensor(batch.tokens))
-        fused = model.fuse(images, text, mask, self._tensor(batch.state), task_id)
-        return fused, text[:, 0]
-
-    def _told_tasks(self, batch: Batch, generator: torch.Generator) -> Tensor | None:
-        """Number of each row's task, 0 for those that are not told, shape (B,)."""
-        if self.networks.model.task_embed is None:
-            return None
-        told = torch.rand(len(batch.task), generator=generator) < _TOLD_TASK
-        return ((torch.from_numpy(batch.task) + 1) * told).to(self._device)
-
-    def _known_targets(self, fused: Fused, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Conditions (N, K) and positions (N, 3) of the rows whose target is known."""
-        known = self._tensor(np.isfinite(batch.target_m.sum(axis=1)))
-        return fused.condition[known], self._tensor(batch.target_m)[known]
-
-    def _pointing_loss(self, fused: Fused, batch: Batch) -> Tensor:
-        """Sum over the cameras; zero for a model that does not point."""
-        target_uv = self._tensor(batch.target_uv)
-        losses = [pointing_loss(named, target_uv[:, i]) for i, named in enumerate(fused.named)]
-        return torch.stack(losses).sum() if losses else torch.zeros((), device=self._device)
-
-    def _contrastive_loss(self, fused: Fused, said: Tensor, batch: Batch) -> Tensor | None:
-        """Pictures and words of a row belong together; `None` without that objective."""
-        if self.networks.alignment is None:
-            return None
-        features = self.networks.alignment(fused.seen, said)
-        return contrastive_loss(*features, self._tensor(batch.instruction))
-
     @torch.no_grad()
     def _update_average(self) -> None:
         """Follow the weights; the early average forgets sooner, so the start leaves no trace."""
@@ -228,8 +109,47 @@ class Learner:
         for mean, value in zip(self.average.parameters(), self._parameters, strict=True):
             mean.lerp_(value, 1 - decay)
 
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self._device)
+
+def new_learner(
+    options: TrainOptions,
+    config: ModelConfig,
+    target_statistics: tuple[Float32Array, Float32Array],
+    team: Team,
+) -> Learner:
+    """A learner with random weights, or those of the checkpoint to begin with.
+
+    Args:
+        options: What the training depends on.
+        config: Sizes of the model.
+        target_statistics: Mean and standard deviation of the named objects' positions [m].
+        team: Who else trains.
+
+    Raises:
+        ParameterError: The device is not there, or not for mixed precision.
+    """
+    device = choose_device(options.device)
+    if options.precision == "bf16" and device.type != "cuda":
+        problem = (
+            f"precision is 'bf16', the device is {device}: mixed precision is for CUDA alone, "
+            "a CPU is slower with it than without; use fp32"
+        )
+        raise ParameterError("train", [problem])
+    torch.manual_seed(options.seed)
+    statistics = [torch.from_numpy(values) for values in target_statistics]
+    head = TargetDecoder(config.condition_dim, config.width, *statistics)
+    model = VLAModel(config)
+    if options.init:
+        begun = read_weights(options.init)
+        model.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in begun.items()})
+    aligns = options.contrastive_weight > 0
+    alignment = AlignmentHeads(len(config.cameras), config.width) if aligns else None
+    weights = Weights(
+        target=options.target_weight,
+        pointing=options.pointing_weight,
+        contrastive=options.contrastive_weight,
+    )
+    objective = Objective(weights, device, team=team, mixed=options.precision == "bf16")
+    return Learner(Networks(model, head, alignment).to(device), options.lr, objective, team)
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -255,19 +175,6 @@ def lr_scale(progress: float, step: int, warm_up_steps: int) -> float:
     """
     warm_up = min(1.0, (step + 1) / warm_up_steps)
     return warm_up * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
-
-
-def _errors(loss: Tensor, action: Tensor, target_m: float, action_of_row: Tensor) -> Errors:
-    return Errors(
-        loss=loss.item(),
-        action=action.item(),
-        target_m=target_m,
-        action_of_row=action_of_row.cpu().numpy(),
-    )
-
-
-def _distance_m(predicted: Tensor, target_m: Tensor) -> float:
-    return (predicted - target_m).norm(dim=1).mean().item() if len(target_m) else math.nan
 
 
 def _decay_groups(networks: nn.Module) -> list[dict[str, Any]]:

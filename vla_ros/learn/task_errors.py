@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.learn.batches import Batch
-from vla_ros.learn.learner import Errors
+from vla_ros.learn.objectives import Errors
 
 
 class TaskErrors:

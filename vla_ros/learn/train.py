@@ -23,7 +23,13 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vla_ros.errors import ParameterError
-from vla_ros.learn.train_options import DISTORTIONS, TrainOptions, read_options
+from vla_ros.learn.team import ALONE, Team, assembled
+from vla_ros.learn.train_options import (
+    DISTORTIONS,
+    TRAIN_PRECISIONS,
+    TrainOptions,
+    read_options,
+)
 from vla_ros.learn.training import STATE_FILE, Training
 from vla_ros.model.config import HEADS, PRESETS
 from vla_ros.policy_protocol import DEVICES
@@ -142,6 +148,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"auto takes CUDA where there is one (default: {defaults.device})",
     )
     add(
+        "--precision",
+        choices=TRAIN_PRECISIONS,
+        help="bf16 computes matrix products in bf16 while the weights stay fp32, on CUDA alone "
+        f"(default: {defaults.precision})",
+    )
+    add(
         "--minutes",
         type=float,
         help="stop after this many minutes if that comes before --samples; the learning rate "
@@ -168,36 +180,35 @@ def run(arguments: argparse.Namespace) -> int:
     options = read_options(arguments.config, vars(arguments))
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    out: Path = arguments.out
-    _check_folder(out, arguments.resume)
-    out.mkdir(parents=True, exist_ok=True)
-    handler = _log_to(out / "train.log")
-    try:
+    _check_folder(arguments.out, arguments.resume)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    limits = Limits(minutes=arguments.minutes, save_every_minutes=arguments.save_every)
+    with assembled(options.device) as team, _log_to(arguments.out / "train.log", team):
         training = Training.open(
-            options, out, resume=arguments.resume, tensorboard=arguments.tensorboard
+            options,
+            arguments.out,
+            resume=arguments.resume,
+            tensorboard=arguments.tensorboard and team.leads,
+            team=team,
         )
-        limits = Limits(minutes=arguments.minutes, save_every_minutes=arguments.save_every)
-        return train(training, limits)
-    finally:
-        logging.getLogger("vla_ros").removeHandler(handler)
-        handler.close()
+        return train(training, limits, team)
 
 
-def train(training: Training, limits: Limits) -> int:
+def train(training: Training, limits: Limits, team: Team = ALONE) -> int:
     """Take steps until the samples or the minutes are used up; return the exit status."""
     _log.info("%s", training.summary())
     with logging_redirect_tqdm(), _asked_to_stop() as asked:
-        _steps(training, limits, asked)
+        _steps(training, limits, asked, team)
     finished = training.progress(limits.minutes) >= 1
     training.save(finished=finished)
     if not finished:
         _log.warning("interrupted and saved; --resume goes on from here")
         return 130
-    _log.info("finished: %s", training.outcome())
+    _log.info("finished: %s; in all %s", training.outcome(), training.pace())
     return 0
 
 
-def _steps(training: Training, limits: Limits, asked_to_stop: Event) -> None:
+def _steps(training: Training, limits: Limits, asked_to_stop: Event, team: Team) -> None:
     bar = tqdm(
         total=training.options.samples,
         initial=training.samples,
@@ -206,14 +217,15 @@ def _steps(training: Training, limits: Limits, asked_to_stop: Event) -> None:
         desc="train",
         mininterval=1 if sys.stderr.isatty() else 30,
         dynamic_ncols=True,
+        disable=not team.leads,
     )
     saved_s = training.elapsed_s
-    while training.progress(limits.minutes) < 1 and not asked_to_stop.is_set():
+    while training.progress(limits.minutes) < 1 and not team.largest(asked_to_stop.is_set()):
         errors = training.step(limits.minutes)
         bar.set_postfix(
             loss=f"{errors.loss:.3f}", object_cm=f"{100 * errors.target_m:.1f}", refresh=False
         )
-        bar.update(training.options.batch)
+        bar.update(training.samples_per_step)
         if training.elapsed_s - saved_s > 60 * limits.save_every_minutes:
             training.save(finished=False)
             saved_s = training.elapsed_s
@@ -244,10 +256,20 @@ def _check_folder(out: Path, resume: bool) -> None:
         raise ParameterError("train", [problem])
 
 
-def _log_to(path: Path) -> logging.Handler:
+@contextmanager
+def _log_to(path: Path, team: Team) -> Iterator[None]:
+    """Log to a file, too; a process that does not lead tells only what is wrong."""
+    logger = logging.getLogger("vla_ros")
+    if not team.leads:
+        logger.setLevel(logging.WARNING)
+        yield
+        return
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("vla_ros")
     logger.addHandler(handler)
     logger.setLevel(min(logger.level or logging.INFO, logging.INFO))
-    return handler
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

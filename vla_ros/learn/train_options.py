@@ -16,6 +16,7 @@ from vla_ros.policy_protocol import DEVICES
 from vla_ros.share import share_path
 
 _PATHS = ("data", "robot_file", "init")
+TRAIN_PRECISIONS = ("fp32", "bf16")
 # Distortions of pictures by camera, and the most that each may be.
 DISTORTIONS = {"crop": 0.3, "shift": 0.1, "rotate_deg": 15.0, "blur_px": 3.0}
 _REFUSED = {
@@ -50,6 +51,7 @@ class TrainOptions:
         mirror: Show half of the demonstrations in a mirror, where the words allow it.
         seed: Of the first weights, the batches and the augmentation.
         device: `auto`, `cpu` or `cuda`.
+        precision: `fp32`, or `bf16` for matrix products in bf16, on CUDA.
     """
 
     data: Path
@@ -72,6 +74,7 @@ class TrainOptions:
     mirror: bool = False
     seed: int = 0
     device: str = "auto"
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         problems = [
@@ -80,6 +83,7 @@ class TrainOptions:
                 ("preset", self.preset, PRESETS),
                 ("head", self.head, HEADS),
                 ("device", self.device, DEVICES),
+                ("precision", self.precision, TRAIN_PRECISIONS),
             )
             if value not in valid
         ]

@@ -17,7 +17,7 @@ from torch import Tensor
 import vla_ros
 from vla_ros.errors import ParameterError
 from vla_ros.learn.augment import jitter_colors
-from vla_ros.learn.batches import Batch, Rows, balanced, split_episodes
+from vla_ros.learn.batches import Batch, IntArray, Rows, balanced, split_episodes
 from vla_ros.learn.blueprint import (
     check_init,
     check_robot,
@@ -27,32 +27,22 @@ from vla_ros.learn.blueprint import (
 )
 from vla_ros.learn.curves import plot_metrics
 from vla_ros.learn.dataset import Dataset
-from vla_ros.learn.learner import (
-    Errors,
-    Learner,
-    Networks,
-    Weights,
-    lr_scale,
-    read_state,
-)
+from vla_ros.learn.learner import lr_scale, new_learner, read_state
 from vla_ros.learn.metrics_log import METRICS_FILE, MetricsLog
 from vla_ros.learn.mirror import Mirror, check_mirror, with_mirrored
+from vla_ros.learn.objectives import Errors
+from vla_ros.learn.pace import Pace
 from vla_ros.learn.task_errors import TaskErrors
+from vla_ros.learn.team import ALONE, Team
 from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.validation import cm, validate
 from vla_ros.learn.warp import build_warp
-from vla_ros.model.alignment import AlignmentHeads
-from vla_ros.model.config import ModelConfig
-from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.tokenizer import Tokenizer
-from vla_ros.model.vla import VLAModel
 from vla_ros.policy.checkpoint import (
     Checkpoint,
     read_checkpoint,
-    read_weights,
     write_checkpoint,
 )
-from vla_ros.policy.vla_policy import choose_device
 from vla_ros.robot_config import RobotConfig, load_robot
 
 STATE_FILE, CURVE_FILE = "training_state.pt", "loss.png"
@@ -74,7 +64,9 @@ class Training:
         robot: RobotConfig,
         *,
         tensorboard: bool = False,
+        team: Team = ALONE,
     ) -> None:
+        self._team = team
         self._metrics = MetricsLog(out, tensorboard=tensorboard)
         check_robot(dataset, robot)
         self.options, self._out, self._dataset = options, out, dataset
@@ -100,15 +92,20 @@ class Training:
         )
         if begun:
             check_init(begun, self._checkpoint, texts)
-        self.learner = self._new_learner(config)
-        self._begin_s = time.monotonic()
-        self._recorded = (self._begin_s, 0)
+        statistics = self._rows.target_statistics(self._train)
+        self.learner = new_learner(options, config, statistics, team)
+        self._begin_s, self._pace = time.monotonic(), Pace()
         self._by_task = TaskErrors(self._rows.tasks)
         self._latest: dict[str, Any] = {}
 
     @staticmethod
     def open(
-        options: TrainOptions, out: Path, *, resume: bool = False, tensorboard: bool = False
+        options: TrainOptions,
+        out: Path,
+        *,
+        resume: bool = False,
+        tensorboard: bool = False,
+        team: Team = ALONE,
     ) -> Training:
         """Read the dataset and begin, or go on with what `out` holds.
 
@@ -117,14 +114,16 @@ class Training:
             out: Folder of the checkpoint.
             resume: Whether to go on.
             tensorboard: Whether to write event files for TensorBoard, too.
+            team: Who else trains.
 
         Raises:
             DatasetError: The dataset is broken or of another robot.
             ParameterError: The training in `out` has other options, or a package is missing.
             CheckpointError: The training state in `out` is missing or corrupt.
         """
-        dataset, robot = Dataset.open(options.data), load_robot(options.robot_file)
-        training = Training(options, out, dataset, robot, tensorboard=tensorboard)
+        dataset = team.one_first(lambda: Dataset.open(options.data))
+        robot = load_robot(options.robot_file)
+        training = Training(options, out, dataset, robot, tensorboard=tensorboard, team=team)
         if resume:
             training.resume()
         return training
@@ -145,16 +144,24 @@ class Training:
             for key, value in now.items()
             if value != before.get(key)
         ]
+        processes = state["extra"].get("processes", 1)
+        if processes != self._team.size:
+            problems.append(f"it ran in {processes} process(es), now there are {self._team.size}")
         if problems:
             raise ParameterError("train --resume", problems)
         self.learner.restore(state)
         self._begin_s = time.monotonic() - state["extra"]["elapsed_s"]
-        self._recorded = (time.monotonic(), self.samples)
+        self._pace = Pace(self.samples)
 
     @property
     def samples(self) -> int:
-        """Samples seen."""
-        return self.learner.step * self.options.batch
+        """Samples seen, by all processes together."""
+        return self.learner.step * self.samples_per_step
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples in a step of all processes together."""
+        return self.options.batch * self._team.size
 
     @property
     def elapsed_s(self) -> float:
@@ -162,24 +169,40 @@ class Training:
         return time.monotonic() - self._begin_s
 
     def progress(self, minutes: float | None = None) -> float:
-        """Part of the training that is over; `minutes` is its limit, if any."""
+        """Part of the training that is over; `minutes` is its limit, if any.
+
+        All processes must ask at once: they have to agree on the time.
+        """
         by_samples = self.samples / self.options.samples
-        return by_samples if minutes is None else max(by_samples, self.elapsed_s / 60 / minutes)
+        if minutes is None:
+            return by_samples
+        return max(by_samples, self._team.largest(self.elapsed_s / 60 / minutes))
 
     def step(self, minutes: float | None = None) -> Errors:
         """Take the next optimiser step; log and validate when it is time."""
         number = self.learner.step
-        rng = np.random.default_rng([self.options.seed, 1, number])
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        picked = balanced(self._train, self._rows.group[self._train], self.options.batch, rng)
-        batch = self._rows.batch(picked, self._checkpoint.normalizer, rng)
         scale = lr_scale(self.progress(minutes), number, _WARM_UP_STEPS)
-        images, batch = self._distort(batch, generator)
+        with self._pace.waiting():
+            rng, generator, picked = self._draw(number)
+            batch = self._rows.batch(picked, self._checkpoint.normalizer, rng)
+            images, batch = self._distort(batch, generator)
         errors = self.learner.learn(images, batch, scale, generator)
         self._by_task.add(batch, errors)
-        if self.learner.step % _LOG_EVERY == 0 or self.progress(minutes) >= 1:
+        is_last = self.progress(minutes) >= 1
+        if self._team.leads and (self.learner.step % _LOG_EVERY == 0 or is_last):
             self._record(errors, scale, validate=self.learner.step % _VALIDATE_EVERY == 0)
         return errors
+
+    def _draw(self, number: int) -> tuple[np.random.Generator, torch.Generator, IntArray]:
+        """Sources of randomness for a step, and this process's rows of it."""
+        size, rank, seed = self.options.batch, self._team.rank, self.options.seed
+        rng = np.random.default_rng([seed, 1, number])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)) + rank)
+        group = self._rows.group[self._train]
+        picked = balanced(self._train, group, self.samples_per_step, rng)
+        if rank:  # the others draw as one process would; each changes its pictures its own way
+            rng = np.random.default_rng([seed, 1, number, rank])
+        return rng, generator, picked[rank * size : (rank + 1) * size]
 
     def _distort(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
         """Pictures as a network takes them, changed in geometry and colour, and the batch then."""
@@ -196,7 +219,12 @@ class Training:
         return validate(self.learner, self._rows, self._validation, normalizer, rng)
 
     def save(self, *, finished: bool) -> None:
-        """Write the checkpoint with the averaged weights, the training state and the curve."""
+        """Write the checkpoint with the averaged weights, the training state and the curve.
+
+        Nothing in a process that does not lead.
+        """
+        if not self._team.leads:
+            return
         if finished:
             self._latest.update(self.validate())
             if "samples" in self._latest:  # once more, now with the last validation
@@ -210,6 +238,7 @@ class Training:
         extra = {
             "options": json.dumps(self.options.fingerprint(), default=str),
             "elapsed_s": self.elapsed_s,
+            "processes": self._team.size,
         }
         self.learner.save(self._out / STATE_FILE, extra)
         plot_metrics(self._out / METRICS_FILE, self._out / CURVE_FILE)
@@ -223,7 +252,12 @@ class Training:
             f"{len(self._dataset.episodes)} episodes, {len(self._train)} rows, "
             f"{len(self._validation)} more held out; {len(self._checkpoint.tokenizer.vocabulary)} "
             f"words; from sample {self.samples} to {self.options.samples}"
+            + (f"; {self._team.size} processes" if self._team.size > 1 else "")
         )
+
+    def pace(self) -> str:
+        """Samples a second and the share of time spent waiting for data, of this run."""
+        return self._pace.whole(self.samples)
 
     def outcome(self) -> str:
         """One line on what came out."""
@@ -232,34 +266,10 @@ class Training:
             for key, value in self._latest.items()
         )
 
-    def _new_learner(self, config: ModelConfig) -> Learner:
-        torch.manual_seed(self.options.seed)
-        device = choose_device(self.options.device)
-        mean_m, std_m = self._rows.target_statistics(self._train)
-        head = TargetDecoder(
-            config.condition_dim, config.width, torch.from_numpy(mean_m), torch.from_numpy(std_m)
-        )
-        model = VLAModel(config)
-        if self.options.init:
-            begun = read_weights(self.options.init)
-            model.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in begun.items()})
-        weights = Weights(
-            target=self.options.target_weight,
-            pointing=self.options.pointing_weight,
-            contrastive=self.options.contrastive_weight,
-        )
-        aligns = weights.contrastive > 0
-        alignment = AlignmentHeads(len(config.cameras), config.width) if aligns else None
-        networks = Networks(model, head, alignment).to(device)
-        return Learner(networks, self.options.lr, weights, device)
-
     def _record(self, errors: Errors, scale: float, *, validate: bool) -> None:
-        before_s, before = self._recorded
-        self._recorded = (time.monotonic(), self.samples)
-        rate = (self.samples - before) / max(self._recorded[0] - before_s, 1e-9)
         self._latest = {
             "samples": self.samples,
-            "samples_per_s": round(rate, 1),
+            **self._pace.since_last(self.samples),
             "seconds": round(self.elapsed_s, 1),
             "lr": scale * self.options.lr,
             "loss": round(errors.loss, 5),
@@ -281,6 +291,7 @@ class Training:
             "episodes": len(self._dataset.episodes),
             "rows": len(self._dataset),
             "samples_seen": self.samples,
+            "processes": self._team.size,
             "seconds": round(self.elapsed_s, 1),
             "latest": self._latest,
         }

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from vla_ros.learn.batches import IntArray, Rows, balanced
-from vla_ros.learn.learner import Errors, Learner
+from vla_ros.learn.learner import Learner
+from vla_ros.learn.objectives import Errors
 from vla_ros.policy.normalizer import Normalizer
 
 _ROWS, _BATCH = 512, 128
