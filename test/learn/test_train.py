@@ -141,7 +141,7 @@ def test_pictures_and_words_find_each_other(
             for e in dataset.episodes
         ),
     )
-    training = begin(told, robot, tmp_path, contrastive_weight=1.0, lr=3e-3)
+    training = begin(told, robot, tmp_path, contrastive_weight=1.0, lr=3e-3, samples=10**6)
     plain = begin(told, robot, tmp_path)
     assert_same(training.learner.weights(), plain.learner.weights())
     first = np.mean([training.step().contrastive for _ in range(3)])

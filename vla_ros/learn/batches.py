@@ -17,11 +17,12 @@ from vla_ros.kinematics import KinematicChain
 from vla_ros.learn.augment import drop_words, shift_pixels
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.episode import EpisodeInfo
-from vla_ros.learn.mirror import IntArray, Mirror, RawRows, can_mirror, mirror_text
+from vla_ros.learn.mirror import Mirror, RawRows, can_mirror, mirror_text
 from vla_ros.model.tokenizer import Tokenizer, pad, split_words
 from vla_ros.policy.features import state_features
 from vla_ros.policy.normalizer import Float32Array, Normalizer
 
+IntArray = NDArray[np.int64]
 AFAR_M = 0.1
 
 

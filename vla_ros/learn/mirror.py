@@ -27,6 +27,7 @@ _SIDES = {
     "lefthand": "righthand",
 }
 OTHER_SIDE = _SIDES | {right: left for left, right in _SIDES.items()}
+_ACROSS, _FLIPPED = np.array([1, -1, 1], np.float32), np.array([-1, 1], np.float32)
 # They stand on one side of the tabletop, never on the other: their mirrored scene is none.
 ONE_SIDED = frozenset({"drawer", "tray"})
 
@@ -78,8 +79,8 @@ class Mirror:
             tokens=where(self._other[rows.tokens], rows.tokens),
             state=where(self._joints(rows.state), rows.state),
             actions=where(self._joints(rows.actions), rows.actions),
-            target_m=where(rows.target_m * np.float32([1, -1, 1]), rows.target_m),
-            target_uv=where(rows.target_uv * np.float32([-1, 1]), rows.target_uv),
+            target_m=where(rows.target_m * _ACROSS, rows.target_m),
+            target_uv=where(rows.target_uv * _FLIPPED, rows.target_uv),
         )
 
     def _joints(self, values: FloatArray) -> FloatArray:

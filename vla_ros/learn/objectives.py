@@ -177,8 +177,8 @@ class Objective:
         """Pictures and words of a row belong together; `None` without that objective."""
         if networks.alignment is None:
             return None
-        features = networks.alignment(fused.seen, said)
-        return contrastive_loss(*features, self._tensor(batch.instruction))
+        seen, heard = networks.alignment(fused.seen, said)
+        return contrastive_loss(seen, heard, self._tensor(batch.instruction))
 
     def _fuse(
         self, networks: Networks, images: Tensor, batch: Batch, task_id: Tensor | None
@@ -213,4 +213,5 @@ class Objective:
 def _distance_m(networks: Networks, seen: Tensor, target_m: Tensor) -> float:
     if not len(target_m):
         return math.nan
-    return (networks.target_decoder(seen) - target_m).norm(dim=1).mean().item()
+    off: Tensor = networks.target_decoder(seen) - target_m
+    return float(off.norm(dim=1).mean().item())
