@@ -203,7 +203,8 @@ def test_what_is_written_is_a_policy_for_the_robot(
     dataset: Dataset, robot: RobotConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="vla_ros")
-    training = begin(dataset, robot, tmp_path, horizon=8)
+    options = replace(OPTIONS, horizon=8)
+    training = Training(options, tmp_path, dataset, robot, tensorboard=True)
     train(training, NO_LIMIT)
     policy = VLAPolicy.load(tmp_path, device="cpu")
     check_fits(policy.spec, robot)
@@ -214,6 +215,7 @@ def test_what_is_written_is_a_policy_for_the_robot(
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["samples"] == 80
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     assert lines[-1]["loss"] > 0
     assert lines[-1]["samples_per_s"] > 0
     assert 0 < lines[-1]["data_share"] < 1
