@@ -106,7 +106,7 @@ train: $(STAMP)
 	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 2550 --moments 8000
 	@$(BIN)/python -m vla_ros train --config config/train/tabletop.yaml --data $(DATA) \
 		--out $(OUT)_first $(if $(wildcard $(OUT)_first/training_state.pt),--resume) $(ARGS)
-	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections 2000 \
+	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections 2500 \
 		--checkpoint $(OUT)_first
 	@$(BIN)/python -m vla_ros train --config config/train/tabletop_corrections.yaml --data $(DATA) \
 		--init $(OUT)_first --out $(OUT) $(if $(wildcard $(OUT)/training_state.pt),--resume) $(ARGS)
