@@ -145,17 +145,22 @@ def top_level_imports(path: Path) -> set[str]:
     return names
 
 
-def test_training_always_completes_the_recording(tmp_path):
-    # A folder that is there may hold an interrupted recording.
-    command = ["make", "--dry-run", "train", f"DATA={tmp_path}"]
+def test_training_completes_what_was_interrupted(tmp_path):
+    # The folders that are there may hold an interrupted recording or training.
+    data, out = tmp_path / "data", tmp_path / "run"
+    first = tmp_path / "run_first"
+    first.mkdir()
+    (first / "training_state.pt").touch()
+    command = ["make", "--dry-run", "train", f"DATA={data}", f"OUT={out}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    recipe = [line.partition("-m vla_ros ") for line in done.stdout.splitlines()]
-    commands = [(before.split(), words) for before, found, words in recipe if found]
-    assert [words.split()[:3] for _, words in commands] == [
-        ["collect", "--out", str(tmp_path)],
-        ["train", "--data", str(tmp_path)],
-    ]
+    recipe = done.stdout.replace("\\\n", " ").splitlines()
+    found = [line.partition("-m vla_ros ") for line in recipe]
+    commands = [(before.split(), words.split()) for before, said, words in found if said]
+    assert [words[0] for _, words in commands] == ["collect", "train", "collect", "train"]
     assert all(len(before) == 1 for before, _ in commands)  # the interpreter, no condition
+    assert all(str(data) in words for _, words in commands)
+    assert ["--resume" in words for _, words in commands] == [False, True, False, False]
+    assert commands[3][1][commands[3][1].index("--init") + 1] == str(first)
 
 
 def test_pip_extras_are_in_the_pinned_list(distribution):
