@@ -240,8 +240,13 @@ def spoil(data: Any, bad: float, path: tuple[str, ...] = ()) -> Iterator[str]:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_every_number_must_be_finite(write: Callable[..., Path], bad: float) -> None:
     keys: set[str] = set()
+
+    def spoil_all(data: dict[str, Any]) -> None:
+        del data["mirror"]  # a list is told entry by entry there: test/learn/test_mirror.py
+        keys.update(spoil(data, bad))
+
     with pytest.raises(RobotFileError) as caught:
-        load_robot(write(lambda data: keys.update(spoil(data, bad))))
+        load_robot(write(spoil_all))
     assert len(keys) == 14
     told = [problem.partition(": got ") for problem in caught.value.problems]
     assert sorted(key for key, _, _ in told) == sorted(keys)

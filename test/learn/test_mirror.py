@@ -316,6 +316,8 @@ def test_an_arm_or_a_camera_that_has_no_mirror_is_refused(robot: RobotConfig, to
     [
         (("signs: [-1, 1", "signs: [1, 1"), "mirror: with these signs and offsets the tip is"),
         (("1.5707963267948966", "0"), "its axes up to"),
+        (("1.5707963267948966", ".nan"), "mirror.offset_rad.6: got nan; valid: a finite number"),
+        (("signs: [-1, 1", "signs: [-1, .inf"), "mirror.signs.1: inf is not one of [1, -1]"),
         (("signs: [-1, 1, ", "signs: [1, "), "mirror.signs: has 6 values for 7 joints"),
         (("cameras: [front", "cameras: [side"), "there is no camera 'side'; valid: front, wrist"),
     ],
