@@ -64,6 +64,7 @@ def plan_all(observations: Sequence[Observation]) -> list[ActionChunk]:
 def serving(
     infer: Callable[[Sequence[Observation]], Sequence[ActionChunk]] = plan_all,
     spec: PolicySpec = SPEC,
+    weights_sha256: str = "",
     **settings: object,
 ) -> Iterator[ServerAddress]:
     """Serve until the block ends."""
@@ -77,7 +78,7 @@ def serving(
 
     async def run() -> None:
         stops.append(stop := asyncio.Event())
-        await run_server(spec, infer, chosen, stop, listening)
+        await run_server(spec, infer, chosen, stop, listening, weights_sha256)
 
     stops: list[asyncio.Event] = []
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))

@@ -32,7 +32,32 @@ def test_a_chunk_is_the_one_that_the_policy_gives_to_the_bit():
             assert (chunk.start_s, chunk.step_s, chunk.epoch) == (10.0, SPEC.step_s, 4)
             assert chunk.inference_s > 0
         assert policy.spec == SPEC
+        assert policy.weights_sha256 == ""
         policy.close()
+
+
+def test_the_digest_of_the_weights_is_the_servers_of_each_connection():
+    with serving(weights_sha256="ab" * 32) as address:
+        policy = remote(address)
+        assert policy.weights_sha256 == "ab" * 32
+    with pytest.raises(PolicyServerError):
+        policy.infer(observe())
+    port = int(address.uri.rpartition(":")[2])
+    with serving(weights_sha256="cd" * 32, port=port):
+        policy.infer(observe())
+        assert policy.weights_sha256 == "cd" * 32
+        policy.close()
+
+
+@pytest.mark.parametrize("digest", ["ab", 7, "AB" * 32, "ab" * 33])
+def test_a_digest_that_is_none_is_refused(digest):
+    with pytest.raises(MessageError, match="valid: 64 hexadecimal digits"):
+        messages.weights_from_metadata({"vla_ros": {"weights_sha256": digest}})
+
+
+@pytest.mark.parametrize("greeting", [None, [], {}, {"vla_ros": 3}, {"vla_ros": {}}])
+def test_a_server_may_keep_its_digest_to_itself(greeting):
+    assert messages.weights_from_metadata(greeting) == ""
 
 
 def test_pictures_are_made_as_large_as_the_policy_wants_them():

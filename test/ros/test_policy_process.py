@@ -51,6 +51,13 @@ def quickly(bench: Bench, *transitions: int) -> None:
     assert time.monotonic() - begin_s < 0.5
 
 
+def test_the_status_names_the_weights_that_the_child_has_loaded(child: Bench):
+    child.run()
+    assert values(child.client.statuses[-1])["weights_sha256"] == "5eed5eed5eed"
+    child.diagnostics(1)
+    assert values(child.client.diagnostic("policy"))["weights_sha256"] == "5eed5eed5eed"
+
+
 def test_a_killed_server_holds_the_arm_and_it_goes_on_by_itself(child: Bench):
     child.run()
     child.until(lambda: moving(child), "motion")

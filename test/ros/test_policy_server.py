@@ -56,6 +56,10 @@ def obey(bench: Bench) -> None:
     bench.until_status("running")
 
 
+def weights(bench: Bench) -> str:
+    return values(bench.client.statuses[-1])["weights_sha256"]
+
+
 def until_message(bench: Bench, words: str) -> None:
     bench.until(lambda: words in bench.client.statuses[-1].message, f"the reason: {words}")
 
@@ -63,13 +67,16 @@ def until_message(bench: Bench, words: str) -> None:
 def test_the_server_may_come_later_go_and_come_back(remote: Bench, port: int):
     until_message(remote, f"ws://127.0.0.1:{port} cannot be reached")
     assert not remote.client.arm
-    with serving(infer, SPEC, port=port):
+    assert weights(remote) == ""
+    with serving(infer, SPEC, "ab" * 32, port=port):
         obey(remote)
+        assert weights(remote) == "abababababab"
     remote.until_status("hold_policy_lost")
     until_message(remote, f"ws://127.0.0.1:{port}")
     with serving(infer, SPEC, port=port):
         remote.until_status("running")
         assert float(values(remote.client.statuses[-1])["chunk_age_ms"]) < 500
+        assert weights(remote) == ""  # this one does not tell
 
 
 @pytest.mark.parametrize("key", ["right", "wrong"])

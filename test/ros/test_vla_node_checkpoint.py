@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from vla_ros.ros.policy_source import PolicySource
 
 
 def test_a_network_moves_the_arm(bench: Bench, checkpoint: Path):
-    bench.start_with(PolicySource(), checkpoint=str(checkpoint), device="cpu", threads=1)
+    parameters = {"policy": "in_process", "device": "cpu", "threads": 1}
+    bench.start_with(None, checkpoint=str(checkpoint), **parameters)
     assert bench.change(CONFIGURE, ACTIVATE)
     bench.client.play()
     bench.until(bench.connected, "discovery")
@@ -27,7 +29,10 @@ def test_a_network_moves_the_arm(bench: Bench, checkpoint: Path):
         ),
         "motion",
     )
-    assert float(values(bench.client.statuses[-1])["inference_ms"]) > 0
+    told_values = values(bench.client.statuses[-1])
+    assert float(told_values["inference_ms"]) > 0
+    digest = hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()
+    assert told_values["weights_sha256"] == digest[:12]
 
     def told() -> bool:
         report = bench.client.diagnostic("policy")

@@ -44,6 +44,7 @@ class Checkpoint:
 
     Attributes:
         training: How it came about: data, samples, seed, time.
+        weights_sha256: Digest of the weights it was read for; empty before they are written.
     """
 
     model: ModelConfig
@@ -52,6 +53,7 @@ class Checkpoint:
     tokenizer: Tokenizer
     chain: KinematicChain
     training: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
 
 
 def read_spec(folder: Path | str) -> PolicySpec:
@@ -204,6 +206,7 @@ def _decode(data: dict[str, Any]) -> Checkpoint:
         tokenizer=Tokenizer(tuple(data["vocabulary"]), config.max_len),
         chain=chain,
         training=dict(data.get("training", {})),
+        weights_sha256=str(data["weights_sha256"]),
     )
 
 

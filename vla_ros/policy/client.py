@@ -130,7 +130,11 @@ class Link:
 
 
 class RemotePolicy:
-    """A `Policy` behind a link, which is opened again when it broke."""
+    """A `Policy` behind a link, which is opened again when it broke.
+
+    Attributes:
+        weights_sha256: Digest of the weights, as the server tells it; empty when it does not.
+    """
 
     def __init__(
         self,
@@ -200,6 +204,7 @@ class RemotePolicy:
             raise
         try:
             self.spec, self._keys = self._expect(messages.spec_from_metadata(link.greeting))
+            self.weights_sha256 = messages.weights_from_metadata(link.greeting)
         except BaseException:
             link.close()
             raise

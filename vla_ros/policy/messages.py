@@ -6,12 +6,14 @@ The protocol is openpi's: the server greets with its metadata; then each observa
   `observation/state` (S,) in the order of `state_names`, joints [rad], gripper opening last;
   `prompt`, the instruction.
 - Answer: `actions` (T, A) in the order of `action_names`, and `server_timing` with `infer_ms`.
-- Metadata: `vla_ros` with the `PolicySpec`; other servers have none, and the robot file says it.
+- Metadata: `vla_ros` with the `PolicySpec` and the SHA-256 of the weights; other servers have none,
+  and the robot file says it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -25,9 +27,10 @@ from vla_ros.kinematics import KinematicChain
 from vla_ros.policy_protocol import CameraSpec, PolicySpec
 from vla_ros.robot_config import GRIPPER
 
-SPEC_KEY = "vla_ros"
+SPEC_KEY, _WEIGHTS_KEY = "vla_ros", "weights_sha256"
 ACTIONS, TIMING = "actions", "server_timing"
 _VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_PROMPT = 4096
 _MAX_SIDE_PX = 8192
 _MAX_STEPS = 1000
@@ -118,11 +121,27 @@ def actions_from_message(message: object, shape: tuple[int, int]) -> FloatArray:
     return actions.astype(np.float64)
 
 
-def metadata(spec: PolicySpec) -> dict[str, Any]:
-    """The server's greeting."""
+def metadata(spec: PolicySpec, weights_sha256: str = "") -> dict[str, Any]:
+    """The server's greeting; `weights_sha256` is the digest of its weights, empty when unknown."""
     chain = None if spec.chain is None else dict(vars(spec.chain))
     said = {name: value for name, value in asdict(spec).items() if name != "chain"}
-    return {SPEC_KEY: {"version": _VERSION, **said, "chain": chain}}
+    about = {"version": _VERSION, **said, "chain": chain, _WEIGHTS_KEY: weights_sha256}
+    return {SPEC_KEY: about}
+
+
+def weights_from_metadata(greeting: object) -> str:
+    """The digest of the weights in a server's greeting; empty when it tells none.
+
+    Raises:
+        MessageError: It tells something else.
+    """
+    said = greeting.get(SPEC_KEY) if isinstance(greeting, dict) else None
+    digest = said.get(_WEIGHTS_KEY, "") if isinstance(said, dict) else ""
+    if isinstance(digest, str) and (not digest or _SHA256.fullmatch(digest)):
+        return digest
+    raise MessageError(
+        f"the policy server tells {_WEIGHTS_KEY} {str(digest)[:80]!r}; valid: 64 hexadecimal digits"
+    )
 
 
 def spec_from_metadata(greeting: object) -> PolicySpec | None:

@@ -63,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run_server(policy.spec, policy.infer_batch, settings, stop, _announce)
+        digest = policy.checkpoint.weights_sha256
+        await run_server(policy.spec, policy.infer_batch, settings, stop, _announce, digest)
 
     try:
         asyncio.run(serve())

@@ -55,6 +55,7 @@ async def run_server(
     settings: ServerSettings,
     stop: asyncio.Event,
     on_listening: Callable[[str], None] = lambda uri: None,
+    weights_sha256: str = "",
 ) -> None:
     """Serve until `stop` is set.
 
@@ -64,11 +65,13 @@ async def run_server(
         settings: How to serve.
         stop: Ends it.
         on_listening: Called with the address, such as `ws://127.0.0.1:8000`.
+        weights_sha256: Digest of the policy's weights, told to clients; empty when unknown.
 
     Raises:
         OSError: The address cannot be listened at.
     """
-    clients = _Clients(spec, Batcher(infer, settings.max_batch))
+    greeting = messages.metadata(spec, weights_sha256)
+    clients = _Clients(spec, Batcher(infer, settings.max_batch), greeting)
     gate = _Gate(settings, clients)
     server = await serve(
         clients.serve,
@@ -127,11 +130,11 @@ class _Clients:
         count: How many are connected.
     """
 
-    def __init__(self, spec: PolicySpec, batcher: Batcher) -> None:
+    def __init__(self, spec: PolicySpec, batcher: Batcher, greeting: dict[str, Any]) -> None:
         self.count = 0
         self._spec = spec
         self._batcher = batcher
-        self._greeting = codec.pack(messages.metadata(spec))
+        self._greeting = codec.pack(greeting)
 
     async def serve(self, connection: ServerConnection) -> None:
         """Greet and answer one client until it goes."""

@@ -36,6 +36,7 @@ class PolicySource:
         make_worker: Puts the loaded policy to work.
         progress: Why it is not loaded yet.
         close: Called once when the policy is not needed any more, also while it is being loaded.
+        weights_sha256: Quick; digest of the weights that plan, empty while it is not known.
     """
 
     read_spec: Callable[[Path], PolicySpec] = read_checkpoint_spec
@@ -43,3 +44,4 @@ class PolicySource:
     make_worker: Callable[[Policy], Worker] = ThreadWorker
     progress: Callable[[], str] = lambda: "the policy is being loaded"
     close: Callable[[], None] = lambda: None
+    weights_sha256: Callable[[], str] = lambda: ""

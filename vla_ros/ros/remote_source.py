@@ -10,13 +10,14 @@ from collections.abc import Callable
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from vla_ros.errors import CheckpointError, PolicyServerError
+from vla_ros.policy.checkpoint import read_checkpoint
 from vla_ros.policy.client import ForeignServer, RemotePolicy, Server, ServerAddress
 from vla_ros.policy.expectation import expected_spec, fitting_spec
 from vla_ros.policy.messages import ObservationKeys
 from vla_ros.policy.server_process import API_KEY_VARIABLE, ServerProcess
 from vla_ros.policy_protocol import Policy, PolicySpec
 from vla_ros.robot_config import RobotConfig
-from vla_ros.ros.params import IN_PROCESS, PROCESS, VlaNodeParameters
+from vla_ros.ros.params import IN_PROCESS, VlaNodeParameters
 from vla_ros.ros.policy_source import PolicySource
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 1.0
@@ -25,12 +26,29 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 1.0
 def source_of(
     parameters: VlaNodeParameters, robot: RobotConfig, logger: RcutilsLogger
 ) -> PolicySource:
-    """The source that the parameter `policy` names."""
+    """The source that the parameter `policy` names.
+
+    Raises:
+        CheckpointError: The checkpoint's configuration cannot be used.
+    """
+    if parameters.is_remote:
+        return _foreign(parameters, robot, logger)
+    digest = read_checkpoint(parameters.checkpoint_dir).weights_sha256
     if parameters.policy == IN_PROCESS:
-        return PolicySource()
-    if parameters.policy == PROCESS:
-        search = Search(lambda: _child(parameters, logger), robot, logger)
-        return PolicySource(load=search.load, progress=search.progress, close=search.close)
+        return PolicySource(weights_sha256=lambda: digest)
+    search = Search(lambda: _child(parameters, logger), robot, logger)
+    return PolicySource(
+        load=search.load,
+        progress=search.progress,
+        close=search.close,
+        # The child reads the folder again whenever it is started anew.
+        weights_sha256=lambda: search.weights_sha256() or digest,
+    )
+
+
+def _foreign(
+    parameters: VlaNodeParameters, robot: RobotConfig, logger: RcutilsLogger
+) -> PolicySource:
     address = ServerAddress(uri=parameters.policy, api_key=os.environ.get(API_KEY_VARIABLE) or None)
     search = Search(lambda: ForeignServer(address=address), robot, logger)
     return PolicySource(
@@ -38,6 +56,7 @@ def source_of(
         load=search.load,
         progress=search.progress,
         close=search.close,
+        weights_sha256=search.weights_sha256,
     )
 
 
@@ -61,6 +80,10 @@ class Search:
     def progress(self) -> str:
         """Why there is no policy yet."""
         return self._trouble or "the policy server is being looked for"
+
+    def weights_sha256(self) -> str:
+        """Digest of the weights that the server tells; empty when it does not, or not yet."""
+        return "" if self._policy is None else self._policy.weights_sha256
 
     def load(self, parameters: VlaNodeParameters) -> Policy:
         """Connect, for as long as it takes.

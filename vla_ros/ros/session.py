@@ -45,6 +45,7 @@ class Session:
     Attributes:
         last: What the latest step gave; `None` before the first.
         worst_step_s: Longest step since `take_worst_step_s`.
+        weights_sha256: Gives the digest of the policy's weights; empty while it is not known.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Session:
         spec = joint_spec(source.read_spec(parameters.checkpoint_dir), self.robot)
         check_fits(spec, self.robot)
         self._progress = source.progress
+        self.weights_sha256 = source.weights_sha256
         self.last: Tick | None = None
         self._worst_step_s = 0.0
         self._is_starting = False

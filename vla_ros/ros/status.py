@@ -13,6 +13,7 @@ from vla_ros.ros.session import Session
 from vla_ros.ros.ticker import TickTime
 from vla_ros.runtime import Tick
 
+_WEIGHTS, _DIGITS = "weights_sha256", 12
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
@@ -33,6 +34,7 @@ def tick_status(name: str, session: Session, tick: Tick, when: TickTime) -> Diag
         "epoch": str(tick.epoch),
         "mode": session.parameters.mode,
         "policy": policy_word(session),
+        _WEIGHTS: weights_word(session),
         "chunk_age_ms": "" if chunk_s is None else _ms(when.now_s - chunk_s),
         "image_to_command_ms": "" if image_s is None else _ms(image_s),
         "inference_ms": "" if inference_s is None else _ms(inference_s),
@@ -50,6 +52,11 @@ def tick_status(name: str, session: Session, tick: Tick, when: TickTime) -> Diag
         session.robot.robot,
         values | ages | counters,
     )
+
+
+def weights_word(session: Session) -> str:
+    """Which weights plan: the first digits of their SHA-256; empty while that is not known."""
+    return session.weights_sha256()[:_DIGITS]
 
 
 def policy_word(session: Session) -> str:
@@ -70,6 +77,7 @@ def policy_status(name: str, session: Session) -> DiagnosticStatus:
     level = {"failed": ERROR, "loading": WARN, "ready": OK}[word]
     parameters = session.parameters
     values = {name: getattr(parameters, name) for name in ("policy", "device", "checkpoint")}
+    values[_WEIGHTS] = weights_word(session)
     if worker.load_s is not None:
         values["load_s"] = f"{worker.load_s:.2f}"
     return _message(f"{name}: policy", level, worker.error or word, session.robot.robot, values)
