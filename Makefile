@@ -38,13 +38,14 @@ ifdef IGNORE_ROS
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: ros-not-sourced help setup demo test faults interop lint format train evaluate bench clean
+.PHONY: ros-not-sourced help setup demo test faults interop fuzz lint format train evaluate bench clean
 
 help:
 	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
 	@echo "make test      lint, then all tests (sets itself up); TEST_ARGS='-k loop' for some"
 	@echo "make faults    inject every fault; writes docs/faults.md with the measured reaction times"
 	@echo "make interop   our server with the public openpi-client, our node with a server of its codec"
+	@echo "make fuzz      throw malformed messages at a node; ARGS='--messages 20000'"
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
 	@echo "make train     the shipped checkpoint's recipe, hours: DATA=$(DATA), OUT=$(OUT)"
@@ -90,6 +91,9 @@ faults: $(STAMP)
 interop: $(STAMP)
 	@scripts/setup_interop.sh .venv-interop
 	@$(BIN)/python test/interop/interop.py .venv-interop/bin/python
+
+fuzz: $(STAMP)
+	@$(BIN)/python test/ros/fuzz.py $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)

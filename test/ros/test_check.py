@@ -14,9 +14,9 @@ import numpy as np
 import planted
 import pytest
 import yaml
-from conftest import ROBOT_YAML, three_urdf
 from planted import BEST_EFFORT, Plan
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from robot_three import ROBOT_YAML, three_urdf
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Float64MultiArray
 

@@ -1,7 +1,11 @@
-"""A `vla_node` process with the fake policy; the first argument `hang` makes it never answer."""
+"""A `vla_node` process with the fake policy.
+
+The argument `hang` makes it never answer; `three_cameras` makes it look through three.
+"""
 
 import sys
 import threading
+from dataclasses import replace
 
 from ros_fakes import SPEC, FakePolicy, sway
 
@@ -16,6 +20,9 @@ def hang(observation):
     return sway(observation)
 
 
-act = hang if "hang" in sys.argv else sway
-source = PolicySource(read_spec=lambda folder: SPEC, load=lambda parameters: FakePolicy(act))
+policy = FakePolicy(hang if "hang" in sys.argv else sway)
+if "three_cameras" in sys.argv:
+    others = tuple(replace(SPEC.cameras[0], name=name) for name in ("wrist", "side"))
+    policy.spec = replace(SPEC, cameras=SPEC.cameras + others)
+source = PolicySource(read_spec=lambda folder: policy.spec, load=lambda parameters: policy)
 shutdown.exit_process(shutdown.run(lambda: VlaNode(source), VlaNode.finish))

@@ -1,0 +1,108 @@
+"""Holds the commands that a node has published against its robot's limits; for tests and soaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_ros.robot_config import RobotConfig
+
+_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Setpoint:
+    """One commanded tick: positions and velocities (J,), and its number."""
+
+    number: int
+    position: np.ndarray
+    velocity: np.ndarray
+
+
+class MotionAudit:
+    """Takes every message of the arm's trajectory topic, in order.
+
+    Between two ticks, velocity, acceleration and jerk are means of what the shaper commanded, so
+    the limits bound them too. Lost messages are known by the publisher's count.
+
+    Attributes:
+        commands: Messages taken.
+        begun: How often motion began anew from a measured pose.
+        travel_rad: How far the joints went, summed.
+        exceeded: Number of violations by kind.
+        examples: The first of them in words.
+    """
+
+    def __init__(self, robot: RobotConfig, jump_rad: float = 1e-6) -> None:
+        """Args: jump_rad: How far an arm at rest may be from where it was commanded to be."""
+        self.commands = 0
+        self.begun = 0
+        self.travel_rad = 0.0
+        self.exceeded: Counter[str] = Counter()
+        self.examples: list[str] = []
+        self._robot = robot
+        self._jump_rad = jump_rad
+        self._last: Setpoint | None = None
+        self._gain: np.ndarray | None = None
+
+    def take(self, msg: JointTrajectory, info: dict[str, Any]) -> None:
+        """Take a message and what the middleware says of it."""
+        self.commands += 1
+        if tuple(msg.joint_names) != tuple(self._robot.arm_sink.joints):
+            self._blame("joint names", str(list(msg.joint_names)))
+            return
+        first = info["publication_sequence_number"]
+        for index, point in enumerate(msg.points):
+            position, velocity = np.array(point.positions), np.array(point.velocities)
+            if position.shape != velocity.shape or len(position) != len(msg.joint_names):
+                self._blame("sizes", f"{position.shape}, {velocity.shape}")
+            elif not np.isfinite([position, velocity]).all():
+                self._blame("not finite", f"{position}, {velocity}")
+            else:
+                self._look(Setpoint(first + index, position, velocity))
+
+    def _look(self, new: Setpoint) -> None:
+        limits, last = self._robot.limits, self._last
+        beyond = np.maximum(limits.lower_rad - new.position, new.position - limits.upper_rad)
+        self._hold("position", beyond, np.full_like(beyond, 1e-8))
+        self._hold("velocity", new.velocity, limits.velocity_rad_s)
+        self._last = new
+        if last is None or new.number <= last.number:  # the first, or of another publisher
+            self._gain = None
+            return
+        self._compare(last, new, new.number - last.number)
+
+    def _compare(self, last: Setpoint, new: Setpoint, ticks: int) -> None:
+        limits, elapsed_s = self._robot.limits, ticks * self._robot.tick_s
+        step, gain = new.position - last.position, new.velocity - last.velocity
+        self.travel_rad += float(np.abs(step).sum())
+        if self._begins_anew(last, step, limits.velocity_rad_s * elapsed_s):
+            self.begun += 1
+            self._gain = None
+            return
+        self._hold("step", step, limits.velocity_rad_s * elapsed_s)
+        self._hold("acceleration", gain, limits.acceleration_rad_s2 * elapsed_s)
+        if ticks == 1 and self._gain is not None:
+            self._hold("jerk", gain - self._gain, limits.jerk_rad_s3 * elapsed_s**2)
+        self._gain = gain if ticks == 1 else None
+
+    def _begins_anew(self, last: Setpoint, step: np.ndarray, reach_rad: np.ndarray) -> bool:
+        """An arm at rest is taken over from where it is measured."""
+        is_jump = (np.abs(step) > reach_rad * 1.0001).any()
+        return bool(is_jump and not last.velocity.any() and (np.abs(step) <= self._jump_rad).all())
+
+    def _hold(self, kind: str, values: np.ndarray, limits: np.ndarray) -> None:
+        over = np.abs(values) if kind != "position" else values
+        if (over > limits * 1.0001 + 1e-6).any():
+            joint = int((over - limits).argmax())
+            name = self._robot.joints[joint]
+            self._blame(kind, f"{name}: {over[joint]:.6g}, limit {limits[joint]:.6g}")
+
+    def _blame(self, kind: str, words: str) -> None:
+        self.exceeded[kind] += 1
+        if len(self.examples) < _KEPT:
+            self.examples.append(f"{kind} in command {self.commands}: {words}")
