@@ -38,7 +38,7 @@ ifdef IGNORE_ROS
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: ros-not-sourced help setup demo test faults interop fuzz lint format train evaluate bench clean
+.PHONY: ros-not-sourced help setup demo test faults interop fuzz attack lint format train evaluate bench clean
 
 help:
 	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
@@ -46,6 +46,7 @@ help:
 	@echo "make faults    inject every fault; writes docs/faults.md with the measured reaction times"
 	@echo "make interop   our server with the public openpi-client, our node with a server of its codec"
 	@echo "make fuzz      throw malformed messages at a node; ARGS='--messages 20000'"
+	@echo "make attack    100,000 hostile targets at the shaper and the safety filter"
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
 	@echo "make train     the shipped checkpoint's recipe, hours: DATA=$(DATA), OUT=$(OUT)"
@@ -94,6 +95,9 @@ interop: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(BIN)/python test/ros/fuzz.py $(ARGS)
+
+attack: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s test/runtime/test_attack.py --attacks 100000 $(TEST_ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)

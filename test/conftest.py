@@ -41,6 +41,7 @@ os.environ.setdefault("LP_NUM_THREADS", "1")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--reactions", type=Path, help="JSON file for the measured reaction times")
+    parser.addoption("--attacks", type=int, default=2000, help="targets of test_attack.py")
 
 
 @pytest.fixture
