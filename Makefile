@@ -38,13 +38,14 @@ ifdef IGNORE_ROS
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: ros-not-sourced help setup demo test faults interop fuzz attack lint format train evaluate bench clean
+.PHONY: ros-not-sourced help setup demo test faults interop fuzz attack guards lint format train evaluate bench clean
 
 help:
 	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
 	@echo "make test      lint, then all tests (sets itself up); TEST_ARGS='-k loop' for some"
 	@echo "make faults    inject every fault; writes docs/faults.md with the measured reaction times"
 	@echo "make interop   our server with the public openpi-client, our node with a server of its codec"
+	@echo "make guards    take out one guard after another and see its tests turn red"
 	@echo "make fuzz      throw malformed messages at a node; ARGS='--messages 20000'"
 	@echo "make attack    100,000 hostile targets at the shaper and the safety filter"
 	@echo "make lint      ruff, mypy, launch files, XML"
@@ -92,6 +93,9 @@ faults: $(STAMP)
 interop: $(STAMP)
 	@scripts/setup_interop.sh .venv-interop
 	@$(BIN)/python test/interop/interop.py .venv-interop/bin/python
+
+guards: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python test/take_out_guards.py
 
 fuzz: $(STAMP)
 	@$(BIN)/python test/ros/fuzz.py $(ARGS)

@@ -8,25 +8,9 @@ import sys
 from pathlib import Path
 
 from faults import FAULTS, REAL_TIME_SLACK_S, Binding, bindings, times_by_row
+from guards import GUARDS
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "faults.md"
-
-# Each was tried: the guard taken out, the test seen to fail, the guard put back.
-GUARDS = {
-    "finite: `SafetyFilter._actions` and `apply`": (
-        "test/runtime/test_safety.py::test_a_value_that_is_not_finite_is_named_by_joint_and_step",
-        "test/runtime/test_safety.py::test_every_command_is_finite_inside_the_limits_and_near_the_last",
-    ),
-    "freshness: `Latest._stale`": (
-        "test/runtime/test_loop.py::test_stale_joint_states_hold",
-        "test/runtime/test_loop.py::"
-        "test_a_camera_that_stops_holds_within_its_age_and_resumes_by_itself",
-    ),
-    "epoch: `ChunkScheduler.merge` and `SafetyFilter.checked`": (
-        "test/runtime/test_scheduler.py::test_a_chunk_of_another_epoch_is_dropped",
-        "test/runtime/test_safety.py::test_a_bad_chunk_is_refused_with_its_fault",
-    ),
-}
 
 _HEAD = """\
 # Faults and what the node does
@@ -52,6 +36,8 @@ safety function.
 _GUARDS_HEAD = """
 ## Guards taken out
 
+`make guards` takes out each of them (`test/guards.py`) and sees the tests turn red.
+
 | guard | tests that turned red |
 |---|---|
 """
@@ -67,7 +53,7 @@ def document(times_s: dict[int, float]) -> str:
         f"{_time(times_s.get(row))} | {_names(by_row[row])} |"
         for row, fault in FAULTS.items()
     ]
-    guards = [f"| {guard} | {_tests(tests)} |" for guard, tests in GUARDS.items()]
+    guards = [f"| {guard.name} | {_tests(guard.tests)} |" for guard in GUARDS]
     return "\n".join([_HEAD.format(slack=REAL_TIME_SLACK_S) + "\n".join(lines), _guards(guards)])
 
 

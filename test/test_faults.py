@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fault_table import DOCUMENT, GUARDS, document, times_of, without_times
+from fault_table import DOCUMENT, document, times_of, without_times
 from faults import FAULTS, bindings
+from guards import GUARDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,8 +29,9 @@ def test_every_row_whose_tests_have_a_bound_has_a_measured_time():
     assert {row for row, time in times.items() if re.fullmatch(r"\d+\.\d{3} s", time)} == bounded
 
 
-def test_the_tests_named_for_the_guards_exist():
-    for tests in GUARDS.values():
-        for name in tests:
+def test_every_guard_and_the_tests_named_for_it_are_there():
+    for guard in GUARDS:
+        assert (ROOT / "vla_ros" / guard.file).read_text().count(guard.line) == 1, guard.name
+        for name in guard.tests:
             path, _, function = name.partition("::")
-            assert f"def {function}(" in (ROOT / path).read_text(), name
+            assert f"def {function}(" in (ROOT / "test" / path).read_text(), name

@@ -64,6 +64,16 @@ def test_a_good_setpoint_passes_unchanged(safety, middle_rad):
     assert (command.gripper_open, command.stamp_s, safety.clamped) == (0.3, 1.5, 0)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_setpoint_that_is_not_finite_holds_the_pose(safety, middle_rad, bad):
+    position = middle_rad + 0.001
+    position[3] = bad
+    command = safety.apply(position, np.full(7, 0.1), 0.3, 1.5)
+    assert (command.position_rad == middle_rad).all()
+    assert (command.velocity_rad_s == 0.0).all()
+    assert safety.refused == 1
+
+
 def test_a_bound_that_is_no_number_holds_the_pose(robot, middle_rad):
     # A tick of NaN seconds makes every bound on a step NaN.
     safety = SafetyFilter(dataclasses.replace(robot, tick_hz=np.nan))
