@@ -21,6 +21,7 @@ DATA ?= data/tabletop
 OUT ?= runs/tabletop
 ARGS ?=
 TEST_ARGS ?=
+SOAK_MINUTES ?= 10
 
 export VIRTUAL_ENV := $(VENV)
 export PATH := $(BIN):$(PATH)
@@ -38,7 +39,7 @@ ifdef IGNORE_ROS
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: ros-not-sourced help setup demo test faults interop fuzz attack guards lint format train evaluate bench clean
+.PHONY: ros-not-sourced help setup demo test faults interop fuzz attack guards soak lint format train evaluate bench clean
 
 help:
 	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
@@ -47,6 +48,7 @@ help:
 	@echo "make interop   our server with the public openpi-client, our node with a server of its codec"
 	@echo "make guards    take out one guard after another and see its tests turn red"
 	@echo "make fuzz      throw malformed messages at a node; ARGS='--messages 20000'"
+	@echo "make soak      a random fault every few seconds for SOAK_MINUTES=$(SOAK_MINUTES); tells what happened"
 	@echo "make attack    100,000 hostile targets at the shaper and the safety filter"
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
@@ -99,6 +101,9 @@ guards: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(BIN)/python test/ros/fuzz.py $(ARGS)
+
+soak: $(STAMP)
+	@$(BIN)/python test/soak/soak.py --minutes $(SOAK_MINUTES) $(ARGS)
 
 attack: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s test/runtime/test_attack.py --attacks 100000 $(TEST_ARGS)
