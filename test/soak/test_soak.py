@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import threading
 from dataclasses import replace
@@ -86,15 +87,19 @@ def test_the_meter_sees_memory_descriptors_and_threads():
     stop, held, threads = threading.Event(), [], []
     for look in range(16):
         if look >= 8:
-            held.append((os.open("/dev/null", os.O_RDONLY), bytearray(2**20)))
+            # Fresh pages, written to: a bytearray may be given memory that is held already.
+            pages = mmap.mmap(-1, 2**22)
+            pages.write(b"x" * len(pages))
+            held.append((os.open("/dev/null", os.O_RDONLY), pages))
             threads.append(threading.Thread(target=stop.wait))
             threads[-1].start()
         meter.look(60.0 * look)
     stop.set()
     for thread in threads:
         thread.join()
-    for descriptor, _ in held:
+    for descriptor, pages in held:
         os.close(descriptor)
+        pages.close()
     assert meter.gained("descriptors") >= 4
     assert meter.gained("threads") >= 4
     assert meter.growth_mb_h() > 20.0
