@@ -280,7 +280,7 @@ ROBOT_FILE_MISTAKES = {
         "limits.upper_rad: 3.0 is wider than the URDF's 2.8973",
     ),
     "camera of the checkpoint missing": (
-        lambda d: d["cameras"].pop("wrist"),
+        lambda d: (d["cameras"].pop("wrist"), d.pop("mirror")),
         "the checkpoint looks through 'wrist', the robot file has: front",
     ),
     "another robot": (lambda d: d.update(robot="ur5e"), "trained for 'panda', the file is of 'ur5"),

@@ -65,13 +65,14 @@ def bayer(stamp) -> Image:
 
 @pytest.fixture
 def with_camera(robot_file: Path):
-    """Give the robot file another camera."""
+    """Give the robot file another camera, whose picture may stay while the arm moves."""
 
     def change(camera: str) -> None:
         text = robot_file.read_text()
         plain = "{topic: /front/image_raw, max_age_s: 0.5}"
         assert plain in text
-        robot_file.write_text(text.replace(plain, camera))
+        still = camera.removesuffix("}") + ", frozen_after_rad: 100}"
+        robot_file.write_text(text.replace(plain, still))
 
     return change
 
