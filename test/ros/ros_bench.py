@@ -42,6 +42,11 @@ class Spinner:
             assert time.monotonic() < end_s, f"not within {timeout_s:g} s: {what}"
             self.executor.spin_once(timeout_sec=0.05)
 
+    def destroy(self, node: Node) -> None:
+        self.executor.remove_node(node)
+        self._nodes.remove(node)
+        node.destroy_node()
+
     def close(self) -> None:
         self.executor.shutdown()
         for node in self._nodes:

@@ -172,3 +172,12 @@ def test_another_commander_is_named_in_diagnostics(bench: Bench, context: Contex
 
     bench.until(told, "the rival's name")
     rival.destroy_node()
+
+
+def test_an_active_node_that_is_destroyed_leaves_no_thread(bench, spinner):
+    before = set(threading.enumerate())
+    bench.start()
+    bench.run()
+    assert {thread.name for thread in set(threading.enumerate()) - before} >= {"vla-policy"}
+    spinner.destroy(bench.node)
+    assert set(threading.enumerate()) <= before

@@ -124,6 +124,13 @@ class VlaNode(LifecycleNode):
         """End in order when the process is asked to: at rest, last hold, acknowledged."""
         self._end(LifecycleState(state_id=0, label="active"))
 
+    def destroy_node(self) -> None:
+        """Let go of what is configured, too, whose threads would keep the node alive."""
+        if self._ticker is not None:
+            self._ticker.close()
+        self._release()
+        super().destroy_node()
+
     def _transition(self, what: str, act: Callable[[], None]) -> TransitionCallbackReturn:
         """Act; tell the reason of a failure, which rclpy would swallow."""
         try:
