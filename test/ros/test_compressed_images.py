@@ -120,7 +120,7 @@ def test_a_picture_without_stamp_is_refused():
         check_compressed(msg)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from([".jpg", ".png"]),
     at=st.integers(0, 300),
