@@ -25,6 +25,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import rosidl_generator_py  # noqa: F401
 
+
+@pytest.fixture(autouse=True)
+def _own_domain(monkeypatch):
+    """The demo chooses a domain, as for a user; that of the tests has their own participants."""
+    monkeypatch.delenv("ROS_DOMAIN_ID")
+
+
 BEGAN = EpisodeReport(
     seed=1,
     task="open_drawer",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from rclpy.client import Client
+from rclpy.task import Future
 
 from vla_ros.errors import NodeError, ParameterError, SceneError
 from vla_ros.learn.jobs import Job, Settings
@@ -86,6 +89,25 @@ def test_an_episode_that_cannot_be_is_refused_and_the_stage_stands(stage):
     with pytest.raises(SceneError, match="cannot be filled"):
         stage.play(Cue(task="push_object", seed=3, template="push the {size} block"), 1.0)
     assert stage.play(Cue(task="open_drawer", seed=6), 0.5).began.seed == 6
+
+
+def test_a_lost_request_and_a_lost_answer_are_made_up_for(stage, monkeypatch):
+    """Of every service, the first request gets lost, and the answer to the second."""
+    asked = Counter()
+    send = Client.call_async
+
+    def send_or_lose(client, request):
+        asked[client.srv_name] += 1
+        if asked[client.srv_name] == 1:
+            return Future()
+        answer = send(client, request)
+        return Future() if asked[client.srv_name] == 2 else answer
+
+    monkeypatch.setattr(Client, "call_async", send_or_lose)
+    monkeypatch.setattr("vla_ros.ros.waiter._ASK_AGAIN_S", 0.5)
+    assert stage.play(Cue(task="open_drawer", seed=7), 0.5).began.seed == 7
+    assert set(asked) >= {f"/vla_node/{name}" for name in ("change_state", "get_state")}
+    assert min(asked.values()) >= 2
 
 
 def test_scored_through_ros(stage, tmp_path):

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import rclpy
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
-from rclpy.client import Client
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
@@ -30,13 +27,15 @@ from vla_ros.ros.interruption import Interruption
 from vla_ros.ros.node_process import NodeProcess, prepare_environment
 from vla_ros.ros.stage_client import SIM_NODE, VLA_NODE, StageClient
 from vla_ros.ros.take import EpisodeReport, OnProgress, Take
+from vla_ros.ros.waiter import READY_WITHIN_S, Waiter
 from vla_ros.sim.tasks import write_instruction
 
-_SPIN_S = 0.05
-# Importing torch from a cold disk and compiling nothing: seconds; a machine at its limit: a minute.
-_READY_WITHIN_S = 120.0
-_ANSWER_WITHIN_S = 30.0
 _SILENT_AFTER_S = 20.0
+_LEADS_TO = {
+    Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_ACTIVATE: State.PRIMARY_STATE_ACTIVE,
+    Transition.TRANSITION_DEACTIVATE: State.PRIMARY_STATE_INACTIVE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,22 +117,22 @@ class Stage:
     ) -> None:
         self.processes = tuple(processes)
         self._client = client
-        self._interruption = interruption
+        self._waiter = Waiter(client, context, self.processes, interruption)
         self._is_active = False
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(client)
 
     def close(self) -> None:
         """Stop listening; the processes are ended by `open_stage`."""
-        self._executor.shutdown()
+        self._waiter.close()
 
     def get_ready(self) -> None:
         """Bring the policy's node to the state in which only an instruction is missing."""
-        client, within_s = self._client, _READY_WITHIN_S
-        self._until(lambda: client.report and client.state, "sim_node speaks", within_s)
+        client, within_s = self._client, READY_WITHIN_S
+        self._waiter.until(lambda: client.report and client.state, "sim_node speaks", within_s)
         self._change(Transition.TRANSITION_CONFIGURE)
         self._activate()
-        self._until(lambda: client.is_heard and self._awaits_words(0.0), "vla_node waits", within_s)
+        self._waiter.until(
+            lambda: client.is_heard and self._awaits_words(0.0), "vla_node waits", within_s
+        )
 
     def play(self, cue: Cue, limit_s: float, on_progress: OnProgress = lambda take: None) -> Take:
         """Play one episode from its first scene to its end.
@@ -162,7 +161,7 @@ class Stage:
             return take.is_over
 
         try:
-            self._until(is_over, "the episode ends", float("inf"))
+            self._waiter.until(is_over, "the episode ends", float("inf"))
         finally:
             self._client.take = None
         return take
@@ -176,12 +175,12 @@ class Stage:
         self._set_parameters(cue)
         self._client.say("")
         self._deactivate()
-        answer = self._call(self._client.reset_scene, Trigger.Request())
+        answer = self._waiter.call(self._client.reset_scene, Trigger.Request())
         if not answer.success:
             raise SceneError(f"{cue.task}, seed {cue.seed}: {answer.message}")
         began = EpisodeReport.from_json(answer.message)
         self._activate()
-        self._until(lambda: self._awaits_words(began.stamp_s), "vla_node sees the new scene")
+        self._waiter.until(lambda: self._awaits_words(began.stamp_s), "vla_node sees the new scene")
         return began
 
     def _set_parameters(self, cue: Cue) -> None:
@@ -192,7 +191,9 @@ class Stage:
             "wordings": cue.wordings,
         }
         parameters = [Parameter(k, value=v).to_parameter_msg() for k, v in values.items()]
-        answer = self._call(self._client.set_scene, SetParameters.Request(parameters=parameters))
+        answer = self._waiter.call(
+            self._client.set_scene, SetParameters.Request(parameters=parameters)
+        )
         reasons = [result.reason for result in answer.results if not result.successful]
         if reasons:
             raise SceneError(f"sim_node refuses {cue}: {'; '.join(reasons)}")
@@ -218,30 +219,18 @@ class Stage:
     def _change(self, transition: int) -> None:
         request = ChangeState.Request(transition=Transition(id=transition))
         self._client.status = None
-        if not self._call(self._client.change_state, request).success:
-            words = self.processes[-1].last_words()
-            raise NodeError(f"{VLA_NODE} refuses transition {transition}; {words}")
+        self._waiter.wait_for(self._client.change_state)
+        for _ in self._waiter.attempts(f"{VLA_NODE} changes its state"):
+            answer = self._waiter.ask(self._client.change_state, request)
+            if answer is not None and not answer.success:
+                words = self.processes[-1].last_words()
+                raise NodeError(f"{VLA_NODE} refuses transition {transition}; {words}")
+            # A lifecycle node never answers a request for a state that it is in already.
+            if answer is not None or self._state() == _LEADS_TO[transition]:
+                return
 
-    def _call(self, service: Client, request: Any) -> Any:
-        name = service.srv_name
-        self._until(service.service_is_ready, f"{name} is offered", _READY_WITHIN_S)
-        future = service.call_async(request)
-        self._until(future.done, f"{name} answers")
-        return future.result()
-
-    def _until(
-        self, reached: Callable[[], object], what: str, within_s: float = _ANSWER_WITHIN_S
-    ) -> None:
-        """Listen until `reached()`, as long as both processes live and nobody interrupts."""
-        end_s = time.monotonic() + within_s
-        while not reached():
-            self._interruption.check()
-            for process in self.processes:
-                process.check()
-            if time.monotonic() > end_s:
-                words = "\n".join(f"{p.name}: {p.last_words()}" for p in self.processes)
-                raise NodeError(f"waited {within_s:g} s in vain until {what}\n{words}")
-            self._executor.spin_once(timeout_sec=_SPIN_S)
+    def _state(self) -> int:
+        return int(self._waiter.call(self._client.get_state, GetState.Request()).current_state.id)
 
     def _check_silence(self, since_s: float) -> None:
         for process in self.processes:

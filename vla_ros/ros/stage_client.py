@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.node import Node
@@ -66,6 +66,7 @@ class StageClient(Node):
         self.reset_scene = self.create_client(Trigger, f"/{SIM_NODE}/reset")
         self.set_scene = self.create_client(SetParameters, f"/{SIM_NODE}/set_parameters")
         self.change_state = self.create_client(ChangeState, f"/{VLA_NODE}/change_state")
+        self.get_state = self.create_client(GetState, f"/{VLA_NODE}/get_state")
 
     def say(self, text: str) -> None:
         """Publish an instruction."""
