@@ -12,9 +12,10 @@ from vla_ros import cli
 from vla_ros.errors import ParameterError, SceneError
 from vla_ros.learn import evaluate
 from vla_ros.learn.evaluator import Evaluator
-from vla_ros.learn.jobs import Job, Settings, plan, read_templates, shuffled
+from vla_ros.learn.jobs import Job, Settings, plan, shuffled
 from vla_ros.learn.rollout import Outcome
 from vla_ros.learn.scores import Scored, summarise, table, wilson_interval
+from vla_ros.learn.wordings import read_templates
 from vla_ros.share import share_path
 from vla_ros.sim.world import TabletopSim
 

@@ -325,22 +325,46 @@ def test_a_training_begins_with_the_checkpoint_it_is_given(
     assert other.training["init"] == "first"
 
 
+def test_a_training_that_begins_with_a_checkpoint_learns_new_words(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    begin(dataset, robot, tmp_path / "first").save(finished=True)
+    texts = tuple(replace(e, instruction="fling the red") for e in dataset.episodes)
+    wordier = replace(dataset, episodes=texts)
+    changes = {"init": tmp_path / "first", "object_words": ["red"]}
+    second = begin(wordier, robot, tmp_path / "second", **changes)
+    second.step()
+    second.save(finished=True)
+    one, other = (read_checkpoint(tmp_path / name) for name in ("first", "second"))
+    known = one.tokenizer.vocabulary
+    assert other.tokenizer.vocabulary == (*known, "fling")
+    assert other.model.object_words == (known.index("red"),)
+    name = "language_encoder.token_embed.weight"
+    before, after = (read_weights(tmp_path / run)[name] for run in ("first", "second"))
+    np.testing.assert_allclose(after[: len(known)], before, atol=1e-4)
+    VLAPolicy.load(tmp_path / "second", device="cpu")
+
+
+def test_object_words_must_be_words_of_the_data(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(ParameterError, match="no instruction of the data has the words mauve"):
+        begin(dataset, robot, tmp_path, object_words=["red", "mauve"])
+    with pytest.raises(ParameterError, match="object_words is 'red', it must be a list of words"):
+        replace(OPTIONS, object_words="red")
+
+
 def test_a_checkpoint_of_another_kind_is_no_beginning(
     dataset: Dataset, robot: RobotConfig, tmp_path: Path
 ) -> None:
     begin(dataset, robot, tmp_path / "first").save(finished=True)
-    wordier = replace(
-        dataset,
-        episodes=tuple(replace(e, instruction="fling the red") for e in dataset.episodes),
-        fps=10.0,
-    )
+    slower = replace(dataset, fps=10.0)
     with pytest.raises(ParameterError) as caught:
-        begin(wordier, robot, tmp_path / "second", init=tmp_path / "first", horizon=6)
+        begin(slower, robot, tmp_path / "second", init=tmp_path / "first", horizon=6)
     assert "model.horizon is 4 in the checkpoint, the data and the options want 6" in str(
         caught.value
     )
     assert "spec.step_s is 0.05 in the checkpoint" in str(caught.value)
-    assert "does not know the words fling" in str(caught.value)
 
 
 def test_a_corrupt_training_state_is_refused(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from vla_ros.errors import ParameterError
 from vla_ros.model.blocks import merge_heads, split_heads
 from vla_ros.model.config import ModelConfig, preset
 from vla_ros.model.decoders import DiffusionActionDecoder
 from vla_ros.model.fusion import CrossModalAttention
 from vla_ros.model.tokenizer import PAD
-from vla_ros.model.vla import VLAModel
+from vla_ros.model.vla import Fused, VLAModel
 
 Inputs = tuple[Tensor, Tensor, Tensor]
 EFFECT = 1e-3
@@ -55,6 +58,46 @@ def test_every_word_reaches_the_action(model: VLAModel, inputs: Inputs, position
     changed = tokens.clone()
     changed[:, position] = 20
     assert largest_change(model(images, changed, state), model(*inputs)) > EFFECT
+
+
+def test_object_words_decide_where_to_look_and_nothing_else(
+    config: ModelConfig, inputs: Inputs
+) -> None:
+    torch.manual_seed(0)
+    images, tokens, state = inputs
+    red, blue = 20, 21
+    model = VLAModel(replace(config, points=2, object_words=(red, blue))).eval()
+    one, other = tokens.clone(), tokens.clone()
+    one[:, 2], other[:, 2] = red, blue
+    (text, mask), (changed, _) = model.encode_text(one), model.encode_text(other)
+    assert largest_change(text[:, 0], changed[:, 0]) > EFFECT
+    torch.testing.assert_close(text[:, 1:], changed[:, 1:])
+    seen, meant = model.fuse(images, text, mask, state), model.fuse(images, changed, mask, state)
+    assert largest_change(seen.named[0], meant.named[0]) > 0
+    # Were they looked for at the same places, the same would be done.
+    changed[:, 0] = text[:, 0]
+    torch.testing.assert_close(model.act(images, changed, mask, state), seen_chunk(model, seen))
+    padded = torch.cat([one, torch.full((2, 3), PAD)], dim=1)
+    torch.testing.assert_close(model(images, padded, state), model(images, one, state))
+
+
+def seen_chunk(model: VLAModel, seen: Fused) -> Tensor:
+    chunk: Tensor = model.action_decoder(seen.condition)
+    return chunk
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"object_words": (32,)}, "object_words are (32,), they must be ids of words, 0 to 31"),
+        ({"object_words": (5,), "points": 0}, "object_words are for the pointers"),
+    ],
+)
+def test_object_words_need_ids_and_pointers(
+    config: ModelConfig, changes: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ParameterError, match=re.escape(why)):
+        replace(config, **{"points": 2, "vocab_size": 32, **changes})
 
 
 def test_the_order_of_words_matters(model: VLAModel, inputs: Inputs) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vla_ros.datatypes import ImageArray
-from vla_ros.model.tokenizer import SPECIAL, UNK
+from vla_ros.model.tokenizer import PAD, SPECIAL, UNK
 
 # A pixel of the 96-pixel front picture is 7 mm on the table: more would blur where things are.
 SHIFT_PX = 2
@@ -22,7 +22,7 @@ _BRIGHTNESS, _CONTRAST, _SATURATION = 0.2, 0.25, 0.2
 _CHANNEL_GAIN = 0.04
 _HUE_RAD = math.radians(5.0)
 _NOISE = 0.03
-_WORD_DROPOUT = 0.03
+_WORD_DROPOUT, _WORD_INSERTION = 0.05, 0.25
 
 
 def shift_pixels(pixels: ImageArray, rng: np.random.Generator) -> ImageArray:
@@ -43,6 +43,23 @@ def drop_words(tokens: NDArray[np.int64], rng: np.random.Generator) -> NDArray[n
     """Turn a few words of `tokens` (B, L) into `<unk>`, never CLS or padding."""
     dropped = (rng.random(tokens.shape) < _WORD_DROPOUT) & (tokens >= len(SPECIAL))
     return np.where(dropped, UNK, tokens)
+
+
+def insert_words(tokens: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Put an `<unk>` between the words of some rows of `tokens` (B, L), never before CLS.
+
+    Returns:
+        Tokens, shape (B, L + 1).
+    """
+    count, length = tokens.shape
+    chosen = rng.random(count) < _WORD_INSERTION
+    at = rng.integers(1, (tokens != PAD).sum(axis=1) + 1)
+    column = np.arange(length + 1)
+    source = column - (chosen & (column[:, None] > at)).T
+    longer = np.append(tokens, np.full((count, 1), PAD), axis=1)
+    result = np.take_along_axis(longer, source, axis=1)
+    result[chosen, at[chosen]] = UNK
+    return result
 
 
 def jitter_colors(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from vla_ros.datatypes import FloatArray, ImageArray
 from vla_ros.kinematics import KinematicChain
-from vla_ros.learn.augment import drop_words, shift_pixels
+from vla_ros.learn.augment import drop_words, insert_words, shift_pixels
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.episode import EpisodeInfo
 from vla_ros.learn.mirror import Mirror, RawRows, can_mirror, mirror_text
+from vla_ros.learn.wordings import Texts, Wordings
 from vla_ros.model.tokenizer import Tokenizer, pad, split_words
 from vla_ros.policy.features import state_features
 from vla_ros.policy.normalizer import Float32Array, Normalizer
@@ -40,7 +41,7 @@ class Batch:
         target_uv: Where each camera sees it, shape (B, C, 2), right and down, -1 to 1; NaN where
             unknown, beyond that range out of sight.
         task: Index of each row's task.
-        instruction: Number of each row's instruction, the same for the same words, shape (B,).
+        instruction: Number of each row's instruction, the same for the same meaning, shape (B,).
     """
 
     pixels: ImageArray
@@ -64,6 +65,7 @@ class Rows:
         tokenizer: For the instructions.
         horizon: Steps in a chunk.
         mirror: Mirrors half of what is drawn for training; `None` leaves all as it was recorded.
+        texts: For training: the wordings of each episode; `None` for the recorded ones.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Rows:
         tokenizer: Tokenizer,
         horizon: int,
         mirror: Mirror | None = None,
+        texts: Sequence[Texts] | None = None,
     ) -> None:
         self._chain, self._mirror = chain, mirror
         self._frames = [dataset.frames[name] for name in cameras]
@@ -89,7 +92,10 @@ class Rows:
         self.task = np.repeat([self.tasks.index(e.task) for e in dataset.episodes], lengths)
         self._episode = np.repeat(np.arange(len(lengths)), lengths)
         self.afar = self._is_afar()
-        self._instruction = _numbers([episode.instruction for episode in dataset.episodes])
+        recorded = [(episode.instruction,) for episode in dataset.episodes]
+        texts = recorded if texts is None else texts
+        self._instruction = _numbers([choices[0] for choices in texts])
+        self._wordings, self._longest = Wordings(texts, tokenizer), tokenizer.max_len
         self._can_mirror = np.array([can_mirror(e.instruction) for e in dataset.episodes])
         self._tokens = pad([tokenizer.encode(e.instruction) for e in dataset.episodes])
 
@@ -128,9 +134,9 @@ class Rows:
     def batch(
         self, rows: IntArray, normalizer: Normalizer, rng: np.random.Generator | None = None
     ) -> Batch:
-        """Gather `rows`; with `rng` pictures are shifted, words dropped, and half is mirrored."""
+        """Gather `rows`; with `rng` pictures are shifted, words changed, and half is mirrored."""
         raw, valid = self._gather(rows, rng)
-        tokens = raw.tokens if rng is None else drop_words(raw.tokens, rng)
+        tokens = raw.tokens if rng is None else self._reword(rows, rng)
         features, instruction = self._features[rows], self._instruction[self._episode[rows], 0]
         if rng is not None and self._mirror is not None:
             chosen = self._can_mirror[self._episode[rows]] & (rng.random(len(rows)) < 0.5)
@@ -164,6 +170,11 @@ class Rows:
             target_uv=self._target_uv[rows],
         )
         return raw, valid
+
+    def _reword(self, rows: IntArray, rng: np.random.Generator) -> IntArray:
+        """Other words of the same meaning, some of them unknown."""
+        tokens = drop_words(self._wordings.draw(self._episode[rows], rng), rng)
+        return insert_words(tokens, rng) if tokens.shape[1] < self._longest else tokens
 
     def _pixels(
         self, frames: ImageArray, rows: IntArray, rng: np.random.Generator | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from vla_ros.errors import DatasetError, ParameterError
@@ -15,30 +15,47 @@ from vla_ros.policy.features import POSE_FEATURES
 from vla_ros.policy_protocol import CameraSpec, PolicySpec
 from vla_ros.robot_config import RobotConfig
 
+# What may differ from the checkpoint to begin with; it has the chain where the spec has none yet.
+_MAY_DIFFER = ("vocab_size", "object_words", "chain")
 _UNSIZED: dict[str, Any] = {"cameras": ("any",), "state_features": 1, "action_dim": 1}
 
 
-def longest_text(preset_name: str) -> int:
-    """Most tokens in an instruction."""
-    return preset(preset_name, **_UNSIZED).max_len
-
-
-def check_init(begun: Checkpoint, wanted: Checkpoint, texts: Sequence[str]) -> None:
-    """The checkpoint to begin with must be of the data's kind, and know its words."""
+def check_init(begun: Checkpoint, wanted: Checkpoint) -> None:
+    """The checkpoint to begin with must be of the data's kind; its words may be fewer."""
     problems = [
         f"{what}.{key} is {found!r} in the checkpoint, the data and the options want {now!r}"
         for what in ("model", "spec")
         for key, now in vars(getattr(wanted, what)).items()
-        if key != "chain" and (found := getattr(getattr(begun, what), key)) != now
+        if key not in _MAY_DIFFER and (found := getattr(getattr(begun, what), key)) != now
     ]
-    known = set(begun.tokenizer.vocabulary)
-    words = set(Tokenizer.from_texts(texts, wanted.model.max_len).vocabulary)
-    if words - known:
-        problems.append(
-            f"it does not know the words {', '.join(sorted(words - known))}; leave --init out"
-        )
     if problems:
         raise ParameterError("train --init", problems)
+
+
+def build_tokenizer(
+    options: TrainOptions, texts: Iterable[str], begun: Checkpoint | None
+) -> Tokenizer:
+    """Knows the words of `texts`, after those of the checkpoint to begin with, if any."""
+    tokenizer = Tokenizer.from_texts(texts, preset(options.preset, **_UNSIZED).max_len)
+    if begun is None:
+        return tokenizer
+    known = begun.tokenizer.vocabulary
+    new = [word for word in tokenizer.vocabulary if word not in known]
+    return Tokenizer((*known, *new), begun.tokenizer.max_len)
+
+
+def _object_words(options: TrainOptions, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Their ids.
+
+    Raises:
+        ParameterError: No text has one of them.
+    """
+    words = options.object_words or ()
+    missing = [word for word in words if word not in tokenizer.vocabulary]
+    if missing:
+        problem = f"object_words: no instruction of the data has the words {', '.join(missing)}"
+        raise ParameterError("train", [problem])
+    return tuple(sorted(tokenizer.vocabulary.index(word) for word in words))
 
 
 def model_config(options: TrainOptions, dataset: Dataset, tokenizer: Tokenizer) -> ModelConfig:
@@ -56,6 +73,7 @@ def model_config(options: TrainOptions, dataset: Dataset, tokenizer: Tokenizer) 
         image_px=next(iter(sizes.values()))[0],
         action_head=options.head,
         task_embedding=_tasks(dataset) if options.task_embedding else (),
+        object_words=_object_words(options, tokenizer),
         **horizon,
     )
 

@@ -15,10 +15,11 @@ from typing import Any
 
 from vla_ros.errors import ParameterError
 from vla_ros.learn.evaluator import evaluate_all
-from vla_ros.learn.jobs import Job, Settings, plan, read_templates, shuffled
+from vla_ros.learn.jobs import Job, Settings, plan, shuffled
 from vla_ros.learn.report import CLIPS, PAGE, write_report
 from vla_ros.learn.rollout import TIME_LIMIT_S
 from vla_ros.learn.scores import Scored, disturbance_table, summarise, table
+from vla_ros.learn.wordings import read_templates
 from vla_ros.share import share_path
 from vla_ros.sim.disturbance import DISTURBANCES, check_disturbance
 from vla_ros.sim.tasks import COMBINATIONS, TASKS, check_task

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 
-from vla_ros.errors import ParameterError, SceneError
-from vla_ros.sim.tasks import check_task
+from vla_ros.errors import ParameterError
 from vla_ros.sim.world import TabletopSim
 
 
@@ -50,27 +48,6 @@ class Job:
     task: str
     seed: int
     template: str | None
-
-
-def read_templates(path: Path | None) -> dict[str, list[str]]:
-    """Read a YAML file of task → list of texts; empty without a file.
-
-    Raises:
-        SceneError: The file cannot be read or is not of that form.
-    """
-    if path is None:
-        return {}
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SceneError(f"--instructions: {path} cannot be read: {error}") from error
-    if not isinstance(data, dict):
-        raise SceneError(f"{path} must map tasks to lists of texts, got {type(data).__name__}")
-    for task, texts in data.items():
-        check_task(task)
-        if not (isinstance(texts, list) and texts and all(isinstance(t, str) for t in texts)):
-            raise SceneError(f"{path}, {task}: must be a list of texts, got {texts!r}")
-    return data
 
 
 def plan(

@@ -22,6 +22,7 @@ from vla_ros.model.alignment import AlignmentHeads
 from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.vla import VLAModel
+from vla_ros.policy.checkpoint import Weights as NamedWeights
 from vla_ros.policy.checkpoint import read_weights, replace_file
 from vla_ros.policy.normalizer import Float32Array
 from vla_ros.policy.vla_policy import choose_device
@@ -139,8 +140,7 @@ def new_learner(
     head = TargetDecoder(config.condition_dim, config.width, *statistics)
     model = VLAModel(config)
     if options.init:
-        begun = read_weights(options.init)
-        model.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in begun.items()})
+        _begin_with(model, read_weights(options.init))
     aligns = options.contrastive_weight > 0
     alignment = AlignmentHeads(len(config.cameras), config.width) if aligns else None
     weights = Weights(
@@ -150,6 +150,15 @@ def new_learner(
     )
     objective = Objective(weights, device, team=team, mixed=options.precision == "bf16")
     return Learner(Networks(model, head, alignment).to(device), options.lr, objective, team)
+
+
+def _begin_with(model: VLAModel, weights: NamedWeights) -> None:
+    """Take over `weights`; words that are new to them keep their random embeddings."""
+    tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+    name = "language_encoder.token_embed.weight"
+    known = tensors[name]
+    tensors[name] = torch.cat([known, model.state_dict()[name][len(known) :]])
+    model.load_state_dict(tensors)
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -118,10 +118,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "in use and the validation are not told: there the words decide",
     )
     add(
+        "--object-words",
+        nargs="+",
+        metavar="WORD",
+        help="words that only tell which object is meant, such as colours: they decide where to "
+        "look and nothing else, so that what is learned with one object is done with all "
+        "(default: none)",
+    )
+    add(
+        "--wordings",
+        type=Path,
+        metavar="FILE",
+        help="YAML: task → list of texts, {color}, {direction} and {place} for what an episode "
+        "asks; one is drawn in place of the recorded words each time (default: none)",
+    )
+    add(
         "--init",
         type=Path,
         metavar="CHECKPOINT",
-        help="folder of a checkpoint to begin with, of the same sizes (default: random weights)",
+        help="folder of a checkpoint to begin with, of the same sizes; it learns new words, too "
+        "(default: random weights)",
     )
     for name, text in _DISTORTIONS.items():
         add(

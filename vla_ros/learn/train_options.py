@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from vla_ros.model.config import HEADS, PRESETS
 from vla_ros.policy_protocol import DEVICES
 from vla_ros.share import share_path
 
-_PATHS = ("data", "robot_file", "init")
+_PATHS = ("data", "robot_file", "init", "wordings")
 TRAIN_PRECISIONS = ("fp32", "bf16")
 # Distortions of pictures by camera, and the most that each may be.
 DISTORTIONS = {"crop": 0.3, "shift": 0.1, "rotate_deg": 15.0, "blur_px": 3.0}
@@ -41,6 +41,10 @@ class TrainOptions:
         target_weight: Weight of the named object's position in the loss.
         pointing_weight: Weight of its place in the pictures.
         contrastive_weight: Weight of pictures and words finding each other.
+        object_words: Words that only tell which object is meant, such as colours: the pointers
+            hear them, the rest of the model does not. `None` for none.
+        wordings: YAML file of task → list of texts, in which `{color}`, `{direction}` and `{place}`
+            stand for what an episode asks: one is drawn in place of the recorded words each time.
         task_embedding: Tell the model the kind of task, for every second sample.
         init: Folder of a checkpoint to begin with, its words and statistics included; `None`
             begins with random weights.
@@ -65,6 +69,8 @@ class TrainOptions:
     target_weight: float = 0.3
     pointing_weight: float = 0.1
     contrastive_weight: float = 0.0
+    object_words: Sequence[str] | None = None
+    wordings: Path | None = None
     task_embedding: bool = False
     init: Path | None = None
     crop: Mapping[str, float] | None = None
@@ -118,6 +124,11 @@ class TrainOptions:
             for name in ("mirror", "task_embedding")
             if not isinstance(getattr(self, name), bool)
         ]
+        if not _are_words(self.object_words):
+            problems.append(
+                f"object_words is {self.object_words!r}, it must be a list of words, such as "
+                "[red, green]"
+            )
         if problems:
             raise ParameterError("train", problems)
 
@@ -135,11 +146,18 @@ class TrainOptions:
             "data": self.data.name,
             "robot_file": self.robot_file.name,
             "init": self.init.name if self.init else None,
+            "wordings": self.wordings.name if self.wordings else None,
         }
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _are_words(value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
 
 
 def _are_strengths(value: object, most: float) -> bool:

@@ -19,9 +19,9 @@ from vla_ros.errors import ParameterError
 from vla_ros.learn.augment import jitter_colors
 from vla_ros.learn.batches import Batch, IntArray, Rows, balanced, split_episodes
 from vla_ros.learn.blueprint import (
+    build_tokenizer,
     check_init,
     check_robot,
-    longest_text,
     model_config,
     policy_spec,
 )
@@ -37,7 +37,7 @@ from vla_ros.learn.team import ALONE, Team
 from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.validation import cm, validate
 from vla_ros.learn.warp import build_warp
-from vla_ros.model.tokenizer import Tokenizer
+from vla_ros.learn.wordings import read_templates, texts_of
 from vla_ros.policy.checkpoint import (
     Checkpoint,
     read_checkpoint,
@@ -72,16 +72,20 @@ class Training:
         self.options, self._out, self._dataset = options, out, dataset
         split = np.random.default_rng([options.seed, 0])
         self._train, self._validation = split_episodes(dataset.episodes, _HELD_OUT, split)
-        texts = [episode.instruction for episode in dataset.episodes]
+        templates = read_templates(options.wordings)
+        texts = [texts_of(episode, templates) for episode in dataset.episodes]
+        said = {text for choices in texts for text in choices}
+        said |= {episode.instruction for episode in dataset.episodes}
         begun = read_checkpoint(options.init) if options.init else None
         if options.mirror:
             mirrored = check_mirror(robot, tuple(dataset.frames))
-            texts = with_mirrored(texts)
-        longest = longest_text(options.preset)
-        tokenizer = begun.tokenizer if begun else Tokenizer.from_texts(texts, longest)
+            said |= set(with_mirrored(said))
+        tokenizer = build_tokenizer(options, said, begun)
         config = model_config(options, dataset, tokenizer)
         mirror = Mirror(mirrored, tokenizer) if options.mirror else None
-        self._rows = Rows(dataset, config.cameras, robot.chain, tokenizer, config.horizon, mirror)
+        self._rows = Rows(
+            dataset, config.cameras, robot.chain, tokenizer, config.horizon, mirror, texts
+        )
         self._warp = build_warp(options, robot, config.cameras)
         self._checkpoint = Checkpoint(
             model=config,
@@ -91,7 +95,7 @@ class Training:
             chain=robot.chain,
         )
         if begun:
-            check_init(begun, self._checkpoint, texts)
+            check_init(begun, self._checkpoint)
         statistics = self._rows.target_statistics(self._train)
         self.learner = new_learner(options, config, statistics, team)
         self._begin_s, self._pace = time.monotonic(), Pace()

@@ -51,6 +51,9 @@ class ModelConfig:
         action_head: `mlp` regresses a chunk, `diffusion` samples one.
         task_embedding: Names of the kinds of task that have an embedding, in the order of their
             numbers from 1 on; 0 is "not told". Empty for a model without.
+        object_words: Ids of words that only tell which object is meant, such as colours. The
+            pointers hear them, the rest of the model does not: what it does to one object it does
+            to all.
 
     Raises:
         ParameterError: With all the sizes that do not go together.
@@ -72,6 +75,7 @@ class ModelConfig:
     points: int = 0
     action_head: str = "mlp"
     task_embedding: tuple[str, ...] = ()
+    object_words: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         problems = [
@@ -111,6 +115,13 @@ class ModelConfig:
             problems.append(
                 f"task_embedding is {names}, it must be at most {_MOST_TASKS} names, each once"
             )
+        if not all(type(word) is int and 0 <= word < self.vocab_size for word in self.object_words):
+            problems.append(
+                f"object_words are {self.object_words}, they must be ids of words, 0 to "
+                f"{self.vocab_size - 1}"
+            )
+        if self.object_words and not self.points:
+            problems.append("object_words are for the pointers, and there are none: points is 0")
         return problems
 
     @property

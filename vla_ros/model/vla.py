@@ -13,7 +13,7 @@ from vla_ros.model.decoders import ActionDecoder, DiffusionActionDecoder
 from vla_ros.model.fusion import FusionLayer
 from vla_ros.model.language import LanguageEncoder
 from vla_ros.model.pointing import Pointed, Pointer
-from vla_ros.model.tokenizer import PAD
+from vla_ros.model.tokenizer import PAD, UNK
 from vla_ros.model.vision import VisionEncoder
 
 # State token and CLS: what the condition reads of the queries.
@@ -41,6 +41,8 @@ class Fused(NamedTuple):
 class VLAModel(nn.Module):
     """Vision-language-action model; everything in and out is normalised."""
 
+    names_object: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -61,6 +63,9 @@ class VLAModel(nn.Module):
         self.language_encoder = LanguageEncoder(
             config.vocab_size, dim, config.max_len, heads, config.language_blocks
         )
+        names_object = torch.zeros(config.vocab_size, dtype=torch.bool)
+        names_object[list(config.object_words)] = True
+        self.register_buffer("names_object", names_object, persistent=False)
         self.robot_encoder = nn.Sequential(
             nn.Linear(config.state_features, dim), nn.GELU(), nn.Linear(dim, dim)
         )
@@ -96,11 +101,18 @@ class VLAModel(nn.Module):
         Columns that are padding in every row are cut: it changes no result.
 
         Returns:
-            Features (B, L, D) and the mask (B, L), true where there is a word.
+            Features (B, L, D) and the mask (B, L), true where there is a word. A model with
+            `object_words` has a CLS that heard them in front, and all the rest did not.
         """
         used = (tokens != PAD).any(dim=0).nonzero()
-        features, mask = self.language_encoder(tokens[:, : int(used.max()) + 1])
-        return features, mask
+        tokens = tokens[:, : int(used.max()) + 1]
+        if not self.config.object_words:
+            features, mask = self.language_encoder(tokens)
+            return features, mask
+        nameless = tokens.masked_fill(self.names_object[tokens], UNK)
+        features, mask = self.language_encoder(torch.cat([tokens, nameless]))
+        (heard, features), mask = features.chunk(2), mask[: len(tokens)]
+        return torch.cat([heard[:, :1], features], dim=1), torch.cat([mask[:, :1], mask], dim=1)
 
     def act(self, images: Tensor, text_features: Tensor, mask: Tensor, state: Tensor) -> Tensor:
         """As `forward`, with the text already encoded and no task told."""
@@ -165,6 +177,8 @@ class VLAModel(nn.Module):
         pointed = [
             point(images[:, i], text_features[:, 0]) for i, point in enumerate(self.pointers)
         ]
+        if self.config.object_words:
+            text_features, mask = text_features[:, 1:], mask[:, 1:]
         robot = self._robot_token(state, task_id)
         queries = torch.cat(
             [robot[:, None], text_features, *(one.token[:, None] for one in pointed)], dim=1

@@ -185,9 +185,9 @@ def _arrays(data: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
 
 def _decode(data: dict[str, Any]) -> Checkpoint:
     model, policy = data["model"], data["policy"]
-    # A checkpoint of before the task embedding has none.
-    lists = {"cameras": model["cameras"], "task_embedding": model.get("task_embedding", ())}
-    config = ModelConfig(**{**model, **{name: tuple(value) for name, value in lists.items()}})
+    # A checkpoint of before an option was there has none of it.
+    lists = {name: tuple(model.get(name, ())) for name in ("task_embedding", "object_words")}
+    config = ModelConfig(**{**model, **lists, "cameras": tuple(model["cameras"])})
     chain = KinematicChain(**_arrays(data["kinematic_chain"]))
     spec = PolicySpec(
         robot=policy["robot"],
