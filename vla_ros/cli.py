@@ -46,6 +46,10 @@ COMMANDS: Mapping[str, Command] = {
     "evaluate": Command(
         module="vla_ros.learn.evaluate", summary="success rates of a policy over seeds"
     ),
+    "ablate": Command(
+        module="vla_ros.learn.ablate",
+        summary="train variants of a policy and evaluate them on the same scenes",
+    ),
     "serve": Command(
         module="vla_ros.policy.serve", summary="serve a checkpoint to robots over websockets"
     ),

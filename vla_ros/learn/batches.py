@@ -66,6 +66,7 @@ class Rows:
         horizon: Steps in a chunk.
         mirror: Mirrors half of what is drawn for training; `None` leaves all as it was recorded.
         texts: For training: the wordings of each episode; `None` for the recorded ones.
+        augment: Whether pictures are shifted and words dropped and added in training.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Rows:
         horizon: int,
         mirror: Mirror | None = None,
         texts: Sequence[Texts] | None = None,
+        *,
+        augment: bool = True,
     ) -> None:
-        self._chain, self._mirror = chain, mirror
+        self._chain, self._mirror, self._augment = chain, mirror, augment
         self._frames = [dataset.frames[name] for name in cameras]
         self._action, self._target_m = dataset.action, dataset.target_m
         order = [tuple(dataset.frames).index(name) for name in cameras]
@@ -134,7 +137,7 @@ class Rows:
     def batch(
         self, rows: IntArray, normalizer: Normalizer, rng: np.random.Generator | None = None
     ) -> Batch:
-        """Gather `rows`; with `rng` pictures are shifted, words changed, and half is mirrored."""
+        """Gather `rows`; with `rng` as for training, changed in the ways that were asked for."""
         raw, valid = self._gather(rows, rng)
         tokens = raw.tokens if rng is None else self._reword(rows, rng)
         features, instruction = self._features[rows], self._instruction[self._episode[rows], 0]
@@ -173,14 +176,17 @@ class Rows:
 
     def _reword(self, rows: IntArray, rng: np.random.Generator) -> IntArray:
         """Other words of the same meaning, some of them unknown."""
-        tokens = drop_words(self._wordings.draw(self._episode[rows], rng), rng)
+        tokens = self._wordings.draw(self._episode[rows], rng)
+        if not self._augment:
+            return tokens
+        tokens = drop_words(tokens, rng)
         return insert_words(tokens, rng) if tokens.shape[1] < self._longest else tokens
 
     def _pixels(
         self, frames: ImageArray, rows: IntArray, rng: np.random.Generator | None
     ) -> ImageArray:
         pixels = np.stack([frames[row] for row in rows])
-        return pixels if rng is None else shift_pixels(pixels, rng)
+        return shift_pixels(pixels, rng) if rng is not None and self._augment else pixels
 
     def _steps(self, rows: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
         """Rows of the chunk's actions (B, T), and whether they lie inside the episode."""

@@ -149,6 +149,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"{text}, at most {DISTORTIONS[name]:g} (default: none); needs kornia",
         )
     add(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        help="change light, colour and grain of the pictures, shift them by 2 pixels, drop and add "
+        "words, each time in another way (default: do)",
+    )
+    add(
         "--mirror",
         action="store_true",
         default=None,

@@ -52,6 +52,7 @@ class TrainOptions:
         shift: By camera: how far to move the picture at most, a share of its edge.
         rotate_deg: By camera: how far to turn the picture at most.
         blur_px: By camera: largest standard deviation of a Gaussian blur.
+        augment: Change colours, shift pictures and drop words, each time in another way.
         mirror: Show half of the demonstrations in a mirror, where the words allow it.
         seed: Of the first weights, the batches and the augmentation.
         device: `auto`, `cpu` or `cuda`.
@@ -77,6 +78,7 @@ class TrainOptions:
     shift: Mapping[str, float] | None = None
     rotate_deg: Mapping[str, float] | None = None
     blur_px: Mapping[str, float] | None = None
+    augment: bool = True
     mirror: bool = False
     seed: int = 0
     device: str = "auto"
@@ -121,7 +123,7 @@ class TrainOptions:
         ]
         problems += [
             f"{name} is {getattr(self, name)!r}; valid: true, false"
-            for name in ("mirror", "task_embedding")
+            for name in ("augment", "mirror", "task_embedding")
             if not isinstance(getattr(self, name), bool)
         ]
         if not _are_words(self.object_words):
@@ -181,21 +183,31 @@ def read_options(config: Path | None, given: Mapping[str, Any]) -> TrainOptions:
     Raises:
         ParameterError: The file cannot be read, or an option is unknown, wrong or missing.
     """
-    names = [field.name for field in fields(TrainOptions)]
     values = {} if config is None else _read_file(config)
-    unknown = sorted(set(values) - set(names))
-    refused = [f"{name}: {_REFUSED[name]}" for name in unknown if name in _REFUSED]
-    if refused:
-        raise ParameterError(f"train --config {config}", refused)
-    if unknown:
-        problem = f"unknown: {', '.join(unknown)}; valid: {', '.join(names)}"
-        raise ParameterError(f"train --config {config}", [problem])
+    check_names(values, f"train --config {config}")
+    names = [field.name for field in fields(TrainOptions)]
     values |= {name: given[name] for name in names if given.get(name) is not None}
     values.setdefault("robot_file", share_path("config/panda.yaml"))
     if "data" not in values:
         raise ParameterError("train", ["--data is missing: the folder that `collect` wrote"])
     values |= {name: Path(values[name]) for name in _PATHS if values.get(name) is not None}
     return TrainOptions(**values)
+
+
+def check_names(values: Mapping[str, Any], source: str) -> None:
+    """Refuse names that are no options.
+
+    Raises:
+        ParameterError: There are such names in `source`.
+    """
+    names = [field.name for field in fields(TrainOptions)]
+    unknown = sorted(set(values) - set(names))
+    refused = [f"{name}: {_REFUSED[name]}" for name in unknown if name in _REFUSED]
+    if refused:
+        raise ParameterError(source, refused)
+    if unknown:
+        problem = f"unknown: {', '.join(unknown)}; valid: {', '.join(names)}"
+        raise ParameterError(source, [problem])
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -206,11 +218,15 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         problem = f"it must hold options by name, got {type(values).__name__}"
         raise ParameterError(f"train --config {path}", [problem])
+    return with_numbers(values)
+
+
+def with_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` of a YAML file, in which 8e-4 is a text (YAML 1.1)."""
     return {key: _as_number(value) for key, value in values.items()}
 
 
 def _as_number(value: Any) -> Any:
-    """YAML 1.1 takes 8e-4 for a text."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,8 @@ from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.validation import cm, validate
 from vla_ros.learn.warp import build_warp
 from vla_ros.learn.wordings import read_templates, texts_of
-from vla_ros.policy.checkpoint import (
-    Checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
+from vla_ros.model.vision import to_input
+from vla_ros.policy.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from vla_ros.robot_config import RobotConfig, load_robot
 
 STATE_FILE, CURVE_FILE = "training_state.pt", "loss.png"
@@ -83,9 +81,8 @@ class Training:
         tokenizer = build_tokenizer(options, said, begun)
         config = model_config(options, dataset, tokenizer)
         mirror = Mirror(mirrored, tokenizer) if options.mirror else None
-        self._rows = Rows(
-            dataset, config.cameras, robot.chain, tokenizer, config.horizon, mirror, texts
-        )
+        parts = (dataset, config.cameras, robot.chain, tokenizer, config.horizon, mirror, texts)
+        self._rows = Rows(*parts, augment=options.augment)
         self._warp = build_warp(options, robot, config.cameras)
         self._checkpoint = Checkpoint(
             model=config,
@@ -214,7 +211,8 @@ class Training:
         if self._warp is not None:
             pixels, target_uv = self._warp(pixels, torch.from_numpy(batch.target_uv), generator)
             batch = replace(batch, target_uv=target_uv.numpy())
-        return jitter_colors(pixels, generator), batch
+        change = partial(jitter_colors, generator=generator) if self.options.augment else to_input
+        return change(pixels), batch
 
     def validate(self) -> dict[str, Any]:
         """Errors of the averaged weights on held-out episodes, all tasks alike."""

@@ -1,0 +1,156 @@
+"""`ablate`: train variants of one training, a few seeds each, and evaluate them on the same scenes.
+
+Every training and evaluation is the command that anybody would give, in a process of its own. What
+is finished is not done again, so an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vla_ros.errors import ParameterError, VlaError
+from vla_ros.learn.scores import wilson_interval
+from vla_ros.learn.train_options import check_names, read_options, with_numbers
+from vla_ros.share import share_path
+
+# What is asked of each variant: the options of `evaluate`, and the column's head.
+_QUESTIONS = {
+    "success": (),
+    "new wordings": ("--wordings", "heldout"),
+    "new pairs": ("--combinations", "heldout"),
+}
+
+Results = dict[str, dict[str, dict[str, int]]]
+"""Variant → question → episodes and successes, of all its seeds together."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `ablate`."""
+    add = parser.add_argument
+    add(
+        "--variants",
+        type=Path,
+        help="YAML: `base` has options of `train`, `variants` has what each changes, by name "
+        "(default: config/train/ablations.yaml)",
+    )
+    add("--data", type=Path, required=True, help="folder of the dataset")
+    add("--out", type=Path, required=True, help="folder for the trainings and the results")
+    add("--samples", type=int, help="samples of each training (default: the file's)")
+    add("--seeds", type=int, default=2, help="trainings of each variant, seeds from 0 on")
+    add("--episodes", type=int, default=20, help="episodes of each task and training")
+    add("--seed", type=int, default=1000, help="seed of the first scene")
+    add("--jobs", type=int, default=2, help="number of processes of an evaluation")
+    add("--threads", type=int, help="CPU threads of a training (default: torch's choice)")
+    add("--json", type=Path, help="file to write the table's numbers to")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, evaluate, print the table."""
+    variants = read_variants(arguments.variants or share_path("config/train/ablations.yaml"))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    results: Results = {}
+    for name, options in variants.items():
+        results[name] = {question: {"episodes": 0, "successes": 0} for question in _QUESTIONS}
+        for seed in range(arguments.seeds):
+            folder = arguments.out / f"{name.replace(' ', '_')}_{seed}"
+            _train(arguments, folder, {**options, "seed": seed})
+            for question, asked in _QUESTIONS.items():
+                counts = _evaluate(arguments, folder, question, asked)
+                for key, count in counts.items():
+                    results[name][question][key] += count
+    print(table(results))
+    if arguments.json:
+        story = {"seeds": arguments.seeds, "first_scene": arguments.seed, "variants": variants}
+        arguments.json.write_text(json.dumps({**story, "results": results}, indent=1) + "\n")
+    return 0
+
+
+def read_variants(path: Path) -> dict[str, dict[str, Any]]:
+    """The options of each variant, by its name.
+
+    Raises:
+        ParameterError: The file cannot be read or is not of that form, or `train` refuses options.
+    """
+    source = f"ablate --variants {path}"
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ParameterError(source, [f"it cannot be read: {error}"]) from error
+    parts = [data.get(part) for part in ("base", "variants")] if isinstance(data, dict) else [None]
+    changes = [*parts[-1].values()] if isinstance(parts[-1], dict) else []
+    if not all(isinstance(part, dict) for part in [*parts, *changes]):
+        problem = "it must have `base` and `variants`: options by name, and such by variant"
+        raise ParameterError(source, [problem])
+    variants = {
+        name: with_numbers({**data["base"], **more}) for name, more in data["variants"].items()
+    }
+    for name, options in variants.items():
+        check_names(options, f"{source}, {name}")
+        read_options(None, {**options, "data": path})
+    return variants
+
+
+def table(results: Results) -> str:
+    """A line a variant: success with its interval for each question."""
+    width = max(map(len, results))
+    lines = [f"{'variant':{width}}  " + "  ".join(f"{name:22}" for name in _QUESTIONS)]
+    for name, answers in results.items():
+        cells = [_cell(answers[question]) for question in _QUESTIONS]
+        lines.append(f"{name:{width}}  " + "  ".join(f"{cell:22}" for cell in cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(counts: Mapping[str, int]) -> str:
+    successes, episodes = counts["successes"], counts["episodes"]
+    low, high = wilson_interval(successes, episodes)
+    return f"{successes / episodes:.1%} ({low:.1%}–{high:.1%})"
+
+
+def _train(arguments: argparse.Namespace, folder: Path, options: Mapping[str, Any]) -> None:
+    """Train into `folder`, or go on there; nothing when that training is finished."""
+    if arguments.samples is not None:
+        options = {**options, "samples": arguments.samples}
+    config = folder.with_suffix(".yaml")
+    config.write_text(yaml.safe_dump(dict(options)))
+    if (folder / "finished").exists():
+        return
+    command = ["train", "--config", config, "--data", arguments.data, "--out", folder]
+    command += ["--threads", arguments.threads] if arguments.threads else []
+    command += ["--resume"] if (folder / "training_state.pt").exists() else []
+    _run(command)
+    (folder / "finished").touch()
+
+
+def _evaluate(
+    arguments: argparse.Namespace, folder: Path, question: str, asked: Sequence[str]
+) -> dict[str, int]:
+    """Episodes and successes of the checkpoint in `folder`."""
+    path = folder / f"{question.replace(' ', '_')}_{arguments.seed}_{arguments.episodes}.json"
+    if not path.exists():
+        command = ["evaluate", "--checkpoint", folder, "--no-random", "--seed", arguments.seed]
+        command += ["--episodes", arguments.episodes, "--jobs", arguments.jobs, *asked]
+        command += ["--json", path.with_suffix(".new")]
+        _run(command)
+        path.with_suffix(".new").rename(path)
+    episodes = json.loads(path.read_text())["episodes"]
+    return {"episodes": len(episodes), "successes": sum(one["success"] for one in episodes)}
+
+
+def _run(words: Sequence[object]) -> None:
+    """Run a subcommand.
+
+    Raises:
+        VlaError: It failed; it has said why.
+    """
+    text = [str(word) for word in words]
+    status = subprocess.run([sys.executable, "-m", "vla_ros", *text], check=False).returncode
+    if status:
+        raise VlaError(f"ablate: `vla {' '.join(text)}` ended with status {status}")
