@@ -99,6 +99,7 @@ class Rows:
         texts = recorded if texts is None else texts
         self._instruction = _numbers([choices[0] for choices in texts])
         self._wordings, self._longest = Wordings(texts, tokenizer), tokenizer.max_len
+        self._has_unknown = tokenizer.has_unknown
         self._can_mirror = np.array([can_mirror(e.instruction) for e in dataset.episodes])
         self._tokens = pad([tokenizer.encode(e.instruction) for e in dataset.episodes])
 
@@ -177,7 +178,7 @@ class Rows:
     def _reword(self, rows: IntArray, rng: np.random.Generator) -> IntArray:
         """Other words of the same meaning, some of them unknown."""
         tokens = self._wordings.draw(self._episode[rows], rng)
-        if not self._augment:
+        if not (self._augment and self._has_unknown):
             return tokens
         tokens = drop_words(tokens, rng)
         return insert_words(tokens, rng) if tokens.shape[1] < self._longest else tokens

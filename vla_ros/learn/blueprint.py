@@ -9,6 +9,7 @@ from vla_ros.errors import DatasetError, ParameterError
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.train_options import TrainOptions
 from vla_ros.model.config import ModelConfig, preset
+from vla_ros.model.sentence_tokenizer import SentenceTokenizer
 from vla_ros.model.tokenizer import Tokenizer
 from vla_ros.policy.checkpoint import Checkpoint
 from vla_ros.policy.features import POSE_FEATURES
@@ -36,7 +37,10 @@ def build_tokenizer(
     options: TrainOptions, texts: Iterable[str], begun: Checkpoint | None
 ) -> Tokenizer:
     """Knows the words of `texts`, after those of the checkpoint to begin with, if any."""
-    tokenizer = Tokenizer.from_texts(texts, preset(options.preset, **_UNSIZED).max_len)
+    longest = preset(options.preset, **_UNSIZED).max_len
+    if options.text_encoder == "sentence":
+        return SentenceTokenizer(longest)
+    tokenizer = Tokenizer.from_texts(texts, longest)
     if begun is None:
         return tokenizer
     known = begun.tokenizer.vocabulary
@@ -72,6 +76,7 @@ def model_config(options: TrainOptions, dataset: Dataset, tokenizer: Tokenizer) 
         vocab_size=len(tokenizer.vocabulary),
         image_px=next(iter(sizes.values()))[0],
         action_head=options.head,
+        text_encoder=options.text_encoder,
         task_embedding=_tasks(dataset) if options.task_embedding else (),
         object_words=_object_words(options, tokenizer),
         **horizon,

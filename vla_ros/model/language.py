@@ -6,11 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from vla_ros.model.blocks import TransformerBlock
-from vla_ros.model.tokenizer import PAD
+from vla_ros.model.tokenizer import PAD, UNK
 
 
 class LanguageEncoder(nn.Module):
     """Word embeddings, learned positions, transformer blocks; token 0 is CLS."""
+
+    # In place of a word that is hidden.
+    unknown_id = UNK
 
     def __init__(
         self,

@@ -28,6 +28,9 @@ class Tokenizer:
         max_len: Most tokens in an instruction, CLS included.
     """
 
+    # Whether there are words that become `<unk>`.
+    has_unknown = True
+
     def __init__(self, vocabulary: Sequence[str], max_len: int) -> None:
         self.vocabulary = tuple(vocabulary)
         self.max_len = max_len

@@ -13,7 +13,8 @@ from vla_ros.model.decoders import ActionDecoder, DiffusionActionDecoder
 from vla_ros.model.fusion import FusionLayer
 from vla_ros.model.language import LanguageEncoder
 from vla_ros.model.pointing import Pointed, Pointer
-from vla_ros.model.tokenizer import PAD, UNK
+from vla_ros.model.sentence import SentenceEncoder
+from vla_ros.model.tokenizer import PAD
 from vla_ros.model.vision import VisionEncoder
 
 # State token and CLS: what the condition reads of the queries.
@@ -60,9 +61,7 @@ class VLAModel(nn.Module):
                 if config.points
             ]
         )
-        self.language_encoder = LanguageEncoder(
-            config.vocab_size, dim, config.max_len, heads, config.language_blocks
-        )
+        self.language_encoder = build_language_encoder(config)
         names_object = torch.zeros(config.vocab_size, dtype=torch.bool)
         names_object[list(config.object_words)] = True
         self.register_buffer("names_object", names_object, persistent=False)
@@ -109,7 +108,8 @@ class VLAModel(nn.Module):
         if not self.config.object_words:
             features, mask = self.language_encoder(tokens)
             return features, mask
-        nameless = tokens.masked_fill(self.names_object[tokens], UNK)
+        hidden = self.language_encoder.unknown_id
+        nameless = tokens.masked_fill(self.names_object[tokens], hidden)
         features, mask = self.language_encoder(torch.cat([tokens, nameless]))
         (heard, features), mask = features.chunk(2), mask[: len(tokens)]
         return torch.cat([heard[:, :1], features], dim=1), torch.cat([mask[:, :1], mask], dim=1)
@@ -206,6 +206,15 @@ class _Looking(NamedTuple):
     pointed: list[Pointed]
     queries: Tensor
     mask: Tensor
+
+
+def build_language_encoder(config: ModelConfig) -> LanguageEncoder | SentenceEncoder:
+    """The encoder of words that the configuration names."""
+    if config.text_encoder == "sentence":
+        return SentenceEncoder(config.width)
+    return LanguageEncoder(
+        config.vocab_size, config.width, config.max_len, config.heads, config.language_blocks
+    )
 
 
 def build_decoder(config: ModelConfig) -> ActionDecoder | DiffusionActionDecoder:

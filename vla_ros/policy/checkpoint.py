@@ -24,6 +24,7 @@ from vla_ros.errors import CheckpointError, ParameterError
 from vla_ros.image import RESIZE_MODES
 from vla_ros.kinematics import KinematicChain
 from vla_ros.model.config import ModelConfig
+from vla_ros.model.sentence_tokenizer import SentenceTokenizer
 from vla_ros.model.tokenizer import SPECIAL, Tokenizer
 from vla_ros.policy.features import POSE_FEATURES
 from vla_ros.policy.normalizer import Normalizer
@@ -162,16 +163,22 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _encode(checkpoint: Checkpoint, weights_sha256: str) -> dict[str, Any]:
+    model = checkpoint.model
     return {
         "format_version": FORMAT_VERSION,
         "policy": {k: v for k, v in asdict(checkpoint.spec).items() if k != "chain"},
-        "model": asdict(checkpoint.model),
+        "model": asdict(model),
         "training": dict(checkpoint.training),
         "weights_sha256": weights_sha256,
         "normalization": _lists(checkpoint.normalizer),
         "kinematic_chain": _lists(checkpoint.chain),
-        "vocabulary": list(checkpoint.tokenizer.vocabulary),
+        "vocabulary": [] if _is_pretrained(model) else list(checkpoint.tokenizer.vocabulary),
     }
+
+
+def _is_pretrained(model: ModelConfig) -> bool:
+    """Whether the words are those of the pretrained sentence encoder."""
+    return model.text_encoder == "sentence"
 
 
 def _lists(values: Any) -> dict[str, Any]:
@@ -203,7 +210,9 @@ def _decode(data: dict[str, Any]) -> Checkpoint:
         model=config,
         spec=spec,
         normalizer=Normalizer(**_arrays(data["normalization"])),
-        tokenizer=Tokenizer(tuple(data["vocabulary"]), config.max_len),
+        tokenizer=SentenceTokenizer(config.max_len)
+        if _is_pretrained(config)
+        else Tokenizer(tuple(data["vocabulary"]), config.max_len),
         chain=chain,
         training=dict(data.get("training", {})),
         weights_sha256=str(data["weights_sha256"]),
@@ -220,9 +229,7 @@ def _mismatches(checkpoint: Checkpoint) -> list[str]:
         "model.cameras": (model.cameras, pictures),
         "model.action_dim": (model.action_dim, len(spec.action_names)),
         "model.horizon": (model.horizon, spec.horizon),
-        "model.vocab_size": (model.vocab_size, len(checkpoint.tokenizer.vocabulary)),
         "model.state_features": (model.state_features, features),
-        "first words of the vocabulary": (checkpoint.tokenizer.vocabulary[:3], SPECIAL),
         "shape of axes": (chain.axes.shape, (joints, 3)),
         "shape of origins": (chain.origins.shape, (joints, 4, 4)),
         "shape of tip": (chain.tip.shape, (4, 4)),
@@ -231,6 +238,10 @@ def _mismatches(checkpoint: Checkpoint) -> list[str]:
         "shape of delta_mean": (normalizer.delta_mean.shape, (spec.horizon, joints)),
         "shape of delta_std": (normalizer.delta_std.shape, (spec.horizon, joints)),
     }
+    if not _is_pretrained(model):
+        words = checkpoint.tokenizer.vocabulary
+        pairs["model.vocab_size"] = (model.vocab_size, len(words))
+        pairs["first words of the vocabulary"] = (words[:3], SPECIAL)
     problems = [f"{k} is {got}, expected {want}" for k, (got, want) in pairs.items() if got != want]
     for camera in spec.cameras:
         if (camera.height_px, camera.width_px) != (model.image_px, model.image_px):
