@@ -39,7 +39,7 @@ ifdef IGNORE_ROS
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: ros-not-sourced help setup demo test faults interop fuzz attack guards soak lint format train evaluate bench clean
+.PHONY: ros-not-sourced help setup demo test faults interop fuzz attack guards soak lint format train ablations evaluate bench clean
 
 help:
 	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
@@ -53,6 +53,7 @@ help:
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
 	@echo "make train     the shipped checkpoint's recipe, hours: DATA=$(DATA), OUT=$(OUT)"
+	@echo "make ablations variants of the first training on the same scenes, hours"
 	@echo "make evaluate  success rates over unseen seeds; ARGS='--episodes 20 --seed 1000'"
 	@echo "make bench     time one step of the control loop and the jitter of its tick"
 	@echo "make setup     only the set-up, in $(notdir $(VENV))"
@@ -126,7 +127,16 @@ train: $(STAMP)
 	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections 2500 \
 		--checkpoint $(OUT)_first
 	@$(BIN)/python -m vla_ros train --config config/train/tabletop_corrections.yaml --data $(DATA) \
-		--init $(OUT)_first --out $(OUT) $(if $(wildcard $(OUT)/training_state.pt),--resume) $(ARGS)
+		--init $(OUT)_first --out $(OUT)_second \
+		$(if $(wildcard $(OUT)_second/training_state.pt),--resume) $(ARGS)
+	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections 5000 \
+		--checkpoint $(OUT)_second
+	@$(BIN)/python -m vla_ros train --config config/train/tabletop_more_corrections.yaml \
+		--data $(DATA) --init $(OUT)_second --out $(OUT) \
+		$(if $(wildcard $(OUT)/training_state.pt),--resume) $(ARGS)
+
+ablations: $(STAMP)
+	@$(BIN)/python -m vla_ros ablate --data $(DATA) --out runs/ablations $(ARGS)
 
 evaluate: $(STAMP)
 	@$(BIN)/python -m vla_ros evaluate $(ARGS)
