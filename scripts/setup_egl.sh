@@ -2,7 +2,7 @@
 # See that MuJoCo can render without a screen, and install Mesa's EGL where it cannot: setup_egl.sh PYTHON
 set -euo pipefail
 python=$1
-packages=(libegl1 libegl-mesa0 libgl1-mesa-dri)
+packages=(libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0)
 render='import mujoco; context = mujoco.GLContext(64, 64); context.make_current(); context.free()'
 
 renders() { MUJOCO_GL=egl "$python" -c "$render" >/dev/null 2>&1; }

@@ -156,11 +156,12 @@ def test_training_completes_what_was_interrupted(tmp_path):
     recipe = done.stdout.replace("\\\n", " ").splitlines()
     found = [line.partition("-m vla_ros ") for line in recipe]
     commands = [(before.split(), words.split()) for before, said, words in found if said]
-    assert [words[0] for _, words in commands] == ["collect", "train", "collect", "train"]
+    assert [words[0] for _, words in commands] == 3 * ["collect", "train"]
     assert all(len(before) == 1 for before, _ in commands)  # the interpreter, no condition
     assert all(str(data) in words for _, words in commands)
-    assert ["--resume" in words for _, words in commands] == [False, True, False, False]
-    assert commands[3][1][commands[3][1].index("--init") + 1] == str(first)
+    assert ["--resume" in words for _, words in commands] == [False, True, *4 * [False]]
+    begun = [words[words.index("--init") + 1] for _, words in commands if "--init" in words]
+    assert begun == [str(first), str(tmp_path / "run_second")]
 
 
 def test_pip_extras_are_in_the_pinned_list(distribution):
