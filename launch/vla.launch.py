@@ -79,6 +79,12 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Where the policy computes: auto, cpu or cuda.",
         ),
         DeclareLaunchArgument(
+            "precision",
+            default_value="exact",
+            choices=["exact", "int8"],
+            description="int8 computes with 8-bit weights on a CPU; it needs onnx and onnxruntime.",
+        ),
+        DeclareLaunchArgument(
             "policy",
             default_value="process",
             description="Where the policy lives: process (a child of the node), in_process, or a "
@@ -93,7 +99,7 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "threads",
             default_value="0",
-            description="Threads of the policy on a CPU; 0 leaves the choice to torch.",
+            description="Threads of the policy on a CPU; 0 takes all cores but one, for control.",
         ),
         DeclareLaunchArgument(
             "use_sim_time",
@@ -154,6 +160,7 @@ def vla_node() -> LifecycleNode:
         "checkpoint": str,
         "mode": str,
         "device": str,
+        "precision": str,
         "policy": str,
         "policy_python": str,
         "threads": int,

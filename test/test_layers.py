@@ -95,6 +95,7 @@ RUNS_THE_MODEL = frozenset(
         "vla_ros.policy.vla_policy",
         "vla_ros.policy.fast_path",
         "vla_ros.policy.int8",
+        "vla_ros.policy.threads",
         "vla_ros.bench.inference",
         "vla_ros.bench.plain_model",
     }

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=8000, help="port to listen at; 0 takes a free one")
     add("--device", default="auto", choices=DEVICES, help="where the policy computes")
     add("--precision", default="exact", choices=PRECISIONS, help="int8 needs onnx, onnxruntime")
-    add("--threads", type=int, default=0, help="CPU threads; 0 leaves the choice to torch")
+    add("--threads", type=int, default=0, help="CPU threads; 0 takes all cores but one")
     add("--max-batch", type=int, default=16, help="observations that are planned in one pass")
     add("--max-clients", type=int, default=32, help="robots that may be connected")
     add("--end-with-stdin", action="store_true", help="end when standard input is closed")
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     policy = VLAPolicy.load(
         arguments.checkpoint,
         device=arguments.device,
-        threads=arguments.threads or None,
+        threads=arguments.threads,
         precision=arguments.precision,
     )
 

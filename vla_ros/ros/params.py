@@ -23,7 +23,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vla_ros.errors import ParameterError
-from vla_ros.policy_protocol import DEVICES
+from vla_ros.policy_protocol import DEVICES, PRECISIONS
 
 Value = str | int | float | bool
 PROCESS, IN_PROCESS = "process", "in_process"
@@ -56,6 +56,11 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     "device": ParameterSpec(
         default="auto", description="Where the policy computes: auto, cpu or cuda."
     ),
+    "precision": ParameterSpec(
+        default="exact",
+        description="How the policy computes: exact; int8 on a CPU, which needs onnx and "
+        "onnxruntime. A policy server's own --precision counts with ws://.",
+    ),
     "policy": ParameterSpec(
         default=PROCESS,
         description="Where the policy lives: process (a child of the node), in_process, or a "
@@ -67,7 +72,7 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     ),
     "threads": ParameterSpec(
         default=0,
-        description="Threads of the policy on a CPU; 0 leaves the choice to torch.",
+        description="Threads of the policy on a CPU; 0 takes all cores but one, for control.",
         minimum=0,
         maximum=256,
     ),
@@ -104,6 +109,7 @@ class VlaNodeParameters:
     checkpoint: str
     mode: str
     device: str
+    precision: str
     policy: str
     policy_python: str
     threads: int
@@ -126,11 +132,6 @@ class VlaNodeParameters:
     def is_remote(self) -> bool:
         """Whether `policy` is the address of a server that somebody else runs."""
         return "://" in self.policy
-
-    @property
-    def thread_count(self) -> int | None:
-        """Threads of the policy; `None` leaves the choice to torch."""
-        return self.threads or None
 
 
 def declare_parameters(node: Node, table: Mapping[str, ParameterSpec]) -> None:
@@ -172,9 +173,10 @@ def check_parameters(parameters: VlaNodeParameters) -> None:
     if parameters.mode not in _MODES:
         problems.append(f"mode: {parameters.mode!r} is unknown; valid: {', '.join(_MODES)}")
     problems += _policy_problems(parameters)
-    if parameters.device not in DEVICES:
-        valid = ", ".join(DEVICES)
-        problems.append(f"device: {parameters.device!r} is unknown; valid: {valid}")
+    for name, valid in (("device", DEVICES), ("precision", PRECISIONS)):
+        value = getattr(parameters, name)
+        if value not in valid:
+            problems.append(f"{name}: {value!r} is unknown; valid: {', '.join(valid)}")
     if problems:
         raise ParameterError("parameters of vla_node", problems)
 

@@ -139,5 +139,6 @@ class Search:
 def _child(parameters: VlaNodeParameters, logger: RcutilsLogger) -> ServerProcess:
     options = ["--checkpoint", str(parameters.checkpoint_dir.resolve())]
     options += ["--device", parameters.device, "--threads", str(parameters.threads)]
+    options += ["--precision", parameters.precision]
     python = parameters.policy_python or sys.executable
     return ServerProcess(python, options, lambda line: logger.info(f"policy server: {line}"))
