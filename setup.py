@@ -45,6 +45,8 @@ setup(
         "policy": ["torch", "safetensors", "ruckig", "websockets>=15", "msgpack>=1.0.5"],
         "record": ["mcap"],
         "int8": ["onnx", "onnxruntime"],
+        # In an environment of its own: it pins torch and much else (Where the policy lives, README).
+        "lerobot": ["lerobot>=0.4.4", "websockets>=15", "msgpack>=1.0.5", "pyyaml", "jsonschema"],
         "sim": ["mujoco", "mink", "gymnasium"],
         "augment": ["kornia"],
         "tensorboard": ["tensorboardX"],

@@ -68,6 +68,12 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Folder of the trained policy.",
         ),
         DeclareLaunchArgument(
+            "backend",
+            default_value="vla",
+            choices=["vla", "lerobot"],
+            description="What the policy was trained with; lerobot needs policy_python.",
+        ),
+        DeclareLaunchArgument(
             "mode",
             default_value="drive",
             choices=["drive", "shadow"],
@@ -158,6 +164,7 @@ def vla_node() -> LifecycleNode:
     types = {
         "robot_file": str,
         "checkpoint": str,
+        "backend": str,
         "mode": str,
         "device": str,
         "precision": str,

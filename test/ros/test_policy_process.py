@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_the_child_computes_as_the_parameters_say(
     assert bench.change(CONFIGURE)
     until(server_pid, "the child")
     words = Path(f"/proc/{server_pid()}/cmdline").read_text().split("\0")
-    said = dict(zip(words, words[1:], strict=False))
+    said = dict(pairwise(words))
     assert {name: said[f"--{name}"] for name in options} == {
         name: str(value) for name, value in options.items()
     }

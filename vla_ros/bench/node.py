@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,19 @@ _POLICIES = ("process", "in_process")
 _WITHIN_S = 120.0
 _SETTLE_S = 1.0
 _WORDS = "open the drawer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was seen of the node for some seconds.
+
+    Attributes:
+        ticks: Its ticks.
+        shares: Of the time its main thread computed, and waited for a core.
+    """
+
+    ticks: list[TickSeen]
+    shares: Mapping[str, float]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,9 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     report: dict[str, Any] = {**machine(), "tick_hz": robot.tick_hz}
     for policy in policies:
         idle, busy = measure(arguments, robot, policy)
-        report[policy] = {"idle": jitter(idle, robot.tick_s)} | {
-            "busy": jitter(busy, robot.tick_s),
-            "image_to_command": image_to_command(busy),
+        report[policy] = {
+            "idle": {**jitter(idle.ticks, robot.tick_s), **idle.shares},
+            "busy": {**jitter(busy.ticks, robot.tick_s), **busy.shares},
+            "image_to_command": image_to_command(busy.ticks),
         }
         _print(policy, report[policy])
     if len(policies) == len(_POLICIES):
@@ -71,9 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def measure(
-    arguments: argparse.Namespace, robot: RobotConfig, policy: str
-) -> tuple[list[TickSeen], list[TickSeen]]:
+def measure(arguments: argparse.Namespace, robot: RobotConfig, policy: str) -> tuple[Seen, Seen]:
     """Ticks of a node that waits for an instruction, and of one that follows it.
 
     Raises:
@@ -102,18 +115,30 @@ def measure(
 
         watch = _Watch(node, interruption, spin)
         watch.until(lambda: arm.status == "waiting_for_instruction", "the policy is loaded")
-        idle = _ticks(arm, watch, arguments.seconds)
+        idle = _ticks(arm, watch, arguments.seconds, node.pid)
         arm.say(arguments.instruction)
         watch.until(lambda: arm.status == "running", "the node follows the policy")
-        return idle, _ticks(arm, watch, arguments.seconds)
+        return idle, _ticks(arm, watch, arguments.seconds, node.pid)
 
 
-def _ticks(arm: PretendedArm, watch: _Watch, seconds: float) -> list[TickSeen]:
+def _ticks(arm: PretendedArm, watch: _Watch, seconds: float, pid: int) -> Seen:
     """The ticks of some seconds, after one for which the machine settles."""
-    for duration_s in (_SETTLE_S, seconds):
-        arm.ticks.clear()
-        watch.pass_time(duration_s)
-    return list(arm.ticks)
+    watch.pass_time(_SETTLE_S)
+    arm.ticks.clear()
+    before_s = _core_times_s(pid)
+    watch.pass_time(seconds)
+    computed, waited = (np.subtract(_core_times_s(pid), before_s) / seconds).round(3).tolist()
+    shares = {"share_computing": computed, "share_waiting_for_a_core": waited}
+    return Seen(ticks=list(arm.ticks), shares=shares)
+
+
+def _core_times_s(pid: int) -> tuple[float, float]:
+    """For how long the main thread of a process has computed, and waited to be let to a core.
+
+    What it waited is the machine's doing: others, of its own process too, had the cores.
+    """
+    computed_ns, waited_ns, _ = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()
+    return int(computed_ns) * 1e-9, int(waited_ns) * 1e-9
 
 
 class _Watch:
@@ -168,7 +193,7 @@ def jitter(ticks: Sequence[TickSeen], period_s: float) -> dict[str, float]:
 
 
 def image_to_command(ticks: Sequence[TickSeen]) -> dict[str, dict[str, float]]:
-    """From a picture's stamp to the first command of the plan made of it, inference taken off.
+    """From a picture's stamp to the first command of a plan made of it, inference taken off.
 
     `asked` is the picture's age in the observation: its way to the node, and its wait for the next
     question. `rest` is what is left without it: from the observation's joint state on.
@@ -176,7 +201,7 @@ def image_to_command(ticks: Sequence[TickSeen]) -> dict[str, dict[str, float]]:
     firsts = [
         tick
         for before, tick in pairwise(ticks)
-        if abs((tick.stamp_s - before.stamp_s) * 1e3 - (tick.chunk_ms - before.chunk_ms)) > 1.0
+        if abs((tick.stamp_s - before.stamp_s) * 1e3 - (tick.image_ms - before.image_ms)) > 1.0
         and np.isfinite([tick.image_ms, tick.inference_ms]).all()
     ]
     if not firsts:
@@ -208,7 +233,8 @@ def _jitter_line(row: dict[str, float]) -> str:
     return (
         f"jitter {_line(row)}, max {row['max_ms']:.2f} ms; {row['missed']:.0f} of "
         f"{row['ticks']:.0f} ticks missed, {row['missed_by_more_than_a_period']:.0f} times more "
-        "than one"
+        f"than one; its thread computed {row['share_computing']:.1%}, waited for a core "
+        f"{row['share_waiting_for_a_core']:.1%} of the time"
     )
 
 
