@@ -4,7 +4,7 @@ set -euo pipefail
 folder=$1
 [ -e "$folder/.set-up" ] && exit 0
 python3 -m venv "$folder"
-pip=("$folder/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile)
+pip=("$folder/bin/python" -m pip --disable-pip-version-check install --quiet --quiet --no-compile)
 # LeRobot 0.4.4 takes torch below 2.11, and torchvision, whose wheel must be of the same build. The
 # CPU build is on PyTorch's own index alone; the one of PyPI brings 3 GB of CUDA along.
 torch=(torch==2.10.0 torchvision==0.25.0)

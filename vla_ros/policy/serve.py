@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             settings.host,
             API_KEY_VARIABLE,
         )
-    # Before there is another thread: each has a priority of its own.
+    # Before there is a thread that plans: each has a priority of its own.
     os.nice(arguments.nice)
     if arguments.end_with_stdin:
         threading.Thread(target=_end_with_stdin, name="vla-stdin", daemon=True).start()
