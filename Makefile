@@ -39,13 +39,14 @@ ifdef IGNORE_ROS
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: ros-not-sourced help setup demo test faults interop fuzz attack guards soak lint format train ablations evaluate bench clean
+.PHONY: ros-not-sourced help setup demo test faults interop interop-lerobot fuzz attack guards soak lint format train ablations evaluate bench clean
 
 help:
 	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
 	@echo "make test      lint, then all tests (sets itself up); TEST_ARGS='-k loop' for some"
 	@echo "make faults    inject every fault; writes docs/faults.md with the measured reaction times"
 	@echo "make interop   our server with the public openpi-client, our node with a server of its codec"
+	@echo "make interop-lerobot   policies saved by the public lerobot, served and followed; downloads some GB"
 	@echo "make guards    take out one guard after another and see its tests turn red"
 	@echo "make fuzz      throw malformed messages at a node; ARGS='--messages 20000'"
 	@echo "make soak      a random fault every few seconds for SOAK_MINUTES=$(SOAK_MINUTES); tells what happened"
@@ -96,6 +97,11 @@ faults: $(STAMP)
 interop: $(STAMP)
 	@scripts/setup_interop.sh .venv-interop
 	@$(BIN)/python test/interop/interop.py .venv-interop/bin/python
+
+# Not in CI: see scripts/setup_lerobot.sh.
+interop-lerobot: $(STAMP)
+	@scripts/setup_lerobot.sh .venv-lerobot
+	@$(BIN)/python test/interop/lerobot_interop.py .venv-lerobot/bin/python
 
 guards: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python test/take_out_guards.py

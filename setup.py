@@ -45,6 +45,15 @@ setup(
         "policy": ["torch", "safetensors", "ruckig", "websockets>=15", "msgpack>=1.0.5"],
         "record": ["mcap"],
         "int8": ["onnx", "onnxruntime"],
+        # In an environment of its own: it pins torch and much else.
+        "lerobot": [
+            "lerobot>=0.4.4",
+            "websockets>=15",
+            "msgpack>=1.0.5",
+            "pyyaml",
+            "jsonschema",
+            "xacro",
+        ],
         "sim": ["mujoco", "mink", "gymnasium"],
         "augment": ["kornia"],
         "tensorboard": ["tensorboardX"],

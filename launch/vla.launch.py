@@ -68,6 +68,12 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Folder of the trained policy.",
         ),
         DeclareLaunchArgument(
+            "backend",
+            default_value="vla",
+            choices=["vla", "lerobot"],
+            description="What the policy was trained with; lerobot needs policy_python.",
+        ),
+        DeclareLaunchArgument(
             "mode",
             default_value="drive",
             choices=["drive", "shadow"],
@@ -77,6 +83,12 @@ def arguments() -> list[DeclareLaunchArgument]:
             "device",
             default_value="auto",
             description="Where the policy computes: auto, cpu or cuda.",
+        ),
+        DeclareLaunchArgument(
+            "precision",
+            default_value="exact",
+            choices=["exact", "int8"],
+            description="int8 computes with 8-bit weights on a CPU; it needs onnx and onnxruntime.",
         ),
         DeclareLaunchArgument(
             "policy",
@@ -93,7 +105,7 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "threads",
             default_value="0",
-            description="Threads of the policy on a CPU; 0 leaves the choice to torch.",
+            description="Threads of the policy on a CPU; 0 takes all cores but one, for control.",
         ),
         DeclareLaunchArgument(
             "use_sim_time",
@@ -152,8 +164,10 @@ def vla_node() -> LifecycleNode:
     types = {
         "robot_file": str,
         "checkpoint": str,
+        "backend": str,
         "mode": str,
         "device": str,
+        "precision": str,
         "policy": str,
         "policy_python": str,
         "threads": int,

@@ -29,6 +29,7 @@ GROUND = frozenset(
         "policy_protocol",
         "robot_check",
         "robot_config",
+        "robot_lerobot",
         "robot_mirror",
         "robot_outputs",
         "robot_safety",
@@ -95,10 +96,15 @@ RUNS_THE_MODEL = frozenset(
         "vla_ros.policy.vla_policy",
         "vla_ros.policy.fast_path",
         "vla_ros.policy.int8",
+        "vla_ros.policy.lerobot_policy",
+        "vla_ros.policy.threads",
         "vla_ros.bench.inference",
         "vla_ros.bench.plain_model",
     }
 )
+
+# Packages that single modules may import, whatever their layer.
+RUN_BY = {"torch": RUNS_THE_MODEL, "lerobot": frozenset({"vla_ros.policy.lerobot_policy"})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +170,7 @@ def problem(module: str, found: Import) -> str | None:
         is_fine = layer_of(found.target) in allowed
     elif package in ROS_PACKAGES or package.endswith(("_msgs", "_interfaces")):
         is_fine = layer.ros
-    elif package == "torch" and module in RUNS_THE_MODEL:
+    elif module in RUN_BY.get(package, ()):
         is_fine = True
     else:
         is_fine = package in layer.third_party or package in sys.stdlib_module_names
@@ -212,6 +218,7 @@ def test_the_walk_sees_the_whole_package():
         ("sim/world.py", "from std_msgs.msg import String", "sim may not import std_msgs.msg"),
         ("model/vla.py", "from vla_ros.policy.check import check_fits", "model may not import"),
         ("policy/checkpoint.py", "import torch", "policy may not import torch"),
+        ("policy/lerobot_fit.py", "import lerobot", "policy may not import lerobot"),
         (
             "learn/train.py",
             "from vla_ros.ros.session import run",
@@ -238,6 +245,7 @@ def test_a_planted_wrong_import_is_found(tmp_path, file, statement, complaint):
         ("runtime/loop.py", "from .safety import SafetyFilter"),
         ("runtime/__init__.py", "from .loop import ControlLoop"),
         ("policy/vla_policy.py", "import torch"),
+        ("policy/lerobot_policy.py", "import lerobot.policies"),
         ("learn/evaluate.py", "def f():\n    from vla_ros.ros.session import run"),
         ("ros/vla_node.py", "import rclpy.lifecycle"),
         ("ros/sim_node.py", "from vla_ros.sim import world"),

@@ -61,9 +61,10 @@ def test_the_robot_file_that_is_shown_has_the_keys_of_the_schema(text):
     assert [error.message for error in errors if error.validator in kinds] == []
 
 
-def test_the_description_of_a_silent_server_is_valid(text):
+def test_the_descriptions_of_policies_that_do_not_describe_themselves_are_valid(text):
     found = re.findall(r"```yaml\n(.*?)```", section(text, "Where the policy lives"), re.DOTALL)
-    (block,) = found
+    blocks = [yaml.safe_load(block) for block in found]
+    assert [list(block) for block in blocks] == [["lerobot"], ["policy_server"]]
     schema = robot_schema()
-    schema["required"] = ["policy_server"]
-    validator(schema).validate(yaml.safe_load(block))
+    for block in blocks:
+        validator({**schema, "required": list(block)}).validate(block)

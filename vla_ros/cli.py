@@ -73,7 +73,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "bench node": Command(
         module="vla_ros.bench.node",
-        summary="time the node's ticks beside a policy that computes all the time",
+        summary="time the node's ticks beside its policy, idle, busy and with a core taken",
     ),
     "bench server": Command(
         module="vla_ros.bench.server",

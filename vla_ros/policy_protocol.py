@@ -14,6 +14,9 @@ from vla_ros.kinematics import KinematicChain
 
 DEVICES = ("auto", "cpu", "cuda")
 """Where a policy may compute; `auto` takes CUDA where there is one."""
+LEROBOT = "lerobot"
+BACKENDS = ("vla", LEROBOT)
+"""What a policy was trained with: this package, or LeRobot."""
 PRECISIONS = ("exact", "int8")
 """How a policy computes: `exact` in the checkpoint's own numbers, `int8` on a CPU in less time."""
 

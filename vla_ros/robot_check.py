@@ -13,6 +13,7 @@ import jsonschema
 
 from vla_ros.errors import UrdfError
 from vla_ros.kinematics import KinematicChain
+from vla_ros.robot_lerobot import find_lerobot_problems
 from vla_ros.robot_mirror import find_mirror_pose_problems, find_mirror_problems
 from vla_ros.robot_outputs import find_output_problems
 from vla_ros.robot_safety import find_safety_problems
@@ -83,6 +84,7 @@ def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
     problems = _length_problems(data) + _camera_problems(data) + _chunk_problems(data)
     problems += find_output_problems(data) + find_safety_problems(data)
     problems += find_server_problems(data) + find_mirror_problems(data)
+    problems += find_lerobot_problems(data)
     if "urdf" not in data:
         return problems
     try:

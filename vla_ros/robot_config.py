@@ -14,6 +14,7 @@ from vla_ros.datatypes import FloatArray
 from vla_ros.errors import RobotFileError
 from vla_ros.kinematics import KinematicChain
 from vla_ros.robot_check import CHUNK_DEFAULTS, find_problems
+from vla_ros.robot_lerobot import LeRobotConfig, build_lerobot
 from vla_ros.robot_mirror import MirrorConfig, build_mirror
 from vla_ros.robot_outputs import (
     ArmSinkConfig,
@@ -134,6 +135,7 @@ class RobotConfig:
         urdf_path: The URDF or xacro.
         policy_server: Describes the policy of a server that does not; `None` where none is used.
         mirror: How the arm looks in a mirror, for training; `None` where the file does not say.
+        lerobot: How a LeRobot policy sees the robot; `None` where none is used.
     """
 
     path: Path
@@ -155,6 +157,7 @@ class RobotConfig:
     urdf_path: Path
     policy_server: PolicyServerConfig | None = None
     mirror: MirrorConfig | None = None
+    lerobot: LeRobotConfig | None = None
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -216,6 +219,7 @@ def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
         urdf_path=urdf_path,
         policy_server=_policy_server(data),
         mirror=build_mirror(data),
+        lerobot=build_lerobot(data),
     )
 
 

@@ -64,6 +64,16 @@ def _without_key(server: ServerProcess):
     return ForeignServer(address=ServerAddress(uri=server.locate().uri))
 
 
+def test_it_gives_way_to_the_process_that_started_it(start):
+    server = ready(start())
+    wanted = min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19)
+    threads = [int(task.name) for task in Path(f"/proc/{server.pid}/task").iterdir()]
+    found = [os.getpriority(os.PRIO_PROCESS, thread) for thread in threads]
+    assert os.getpriority(os.PRIO_PROCESS, server.pid) == wanted
+    # The main thread, and those that plan and read; a BLAS may have started some before.
+    assert found.count(wanted) >= 3
+
+
 def test_it_is_started_again_when_it_was_killed_and_the_client_goes_on(start):
     server = ready(start())
     policy = RemotePolicy(server, expect)

@@ -28,10 +28,10 @@ def make_node(context: Context):
 
 
 def test_defaults_and_overrides_arrive(make_node):
-    node = make_node(device="cpu", threads=2)
+    node = make_node(device="cpu", threads=2, precision="int8")
     params.declare_parameters(node, TABLE)
     read = params.read_parameters(node)
-    assert (read.device, read.threads, read.thread_count) == ("cpu", 2, 2)
+    assert (read.device, read.threads, read.precision) == ("cpu", 2, "int8")
     assert (read.policy, read.autostart, read.clock_timeout_s) == ("process", False, 0.5)
 
 
@@ -51,7 +51,7 @@ def test_every_wrong_override_is_named_at_once(make_node):
 
 
 def test_values_that_types_cannot_express_are_checked(make_node):
-    node = make_node(policy="cloud", device="gpu")
+    node = make_node(policy="cloud", device="gpu", precision="int4", backend="jax")
     params.declare_parameters(node, TABLE)
     with pytest.raises(ParameterError) as caught:
         params.check_parameters(params.read_parameters(node))
@@ -59,7 +59,19 @@ def test_values_that_types_cannot_express_are_checked(make_node):
     assert "robot_file: is not set; give it with -p robot_file:=" in text
     assert "policy: 'cloud' is unknown; valid: process, in_process" in text
     assert "device: 'gpu' is unknown; valid: auto, cpu" in text
+    assert "precision: 'int4' is unknown; valid: exact, int8" in text
+    assert "backend: 'jax' is unknown; valid: vla, lerobot" in text
     assert "checkpoint: is not set" in text
+
+
+def test_lerobot_is_refused_where_it_cannot_be(make_node):
+    node = make_node(policy="in_process", backend="lerobot", precision="int8")
+    params.declare_parameters(node, TABLE)
+    with pytest.raises(ParameterError) as caught:
+        params.check_parameters(params.read_parameters(node))
+    text = str(caught.value)
+    assert "policy: lerobot has an environment of its own; valid: process, ws://" in text
+    assert "precision: int8 is not for lerobot; valid: exact" in text
 
 
 def test_a_policy_server_needs_no_checkpoint(make_node):

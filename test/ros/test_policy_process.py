@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,24 @@ def test_the_status_names_the_weights_that_the_child_has_loaded(child: Bench):
     assert values(child.client.statuses[-1])["weights_sha256"] == "5eed5eed5eed"
     child.diagnostics(1)
     assert values(child.client.diagnostic("policy"))["weights_sha256"] == "5eed5eed5eed"
+
+
+def test_the_child_computes_as_the_parameters_say(
+    bench: Bench, described_checkpoint: Path, tmp_path: Path
+):
+    python = write_policy_python(tmp_path)
+    options = {"device": "cpu", "precision": "int8", "threads": 3}
+    bench.start_with(
+        None, checkpoint=str(described_checkpoint), policy_python=str(python), **options
+    )
+    assert bench.change(CONFIGURE)
+    until(server_pid, "the child")
+    words = Path(f"/proc/{server_pid()}/cmdline").read_text().split("\0")
+    said = dict(pairwise(words))
+    assert {name: said[f"--{name}"] for name in options} == {
+        name: str(value) for name, value in options.items()
+    }
+    bench.node.finish()
 
 
 def test_a_killed_server_holds_the_arm_and_it_goes_on_by_itself(child: Bench):

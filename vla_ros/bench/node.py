@@ -1,10 +1,11 @@
-"""Time the node at work: a real `vla_node` process beside a policy that computes all the time.
+"""Time the node at work: a real `vla_node` process beside its policy.
 
 `python -m vla_ros bench node [--checkpoint DIR] [--seconds S] [--json FILE] [--plot FILE]`
 
-The policy is asked again as soon as it has answered, so its process keeps a core busy. The same is
-measured with the policy in the node's process. The baseline of each is the same node without an
-instruction, whose policy does nothing. Arm and cameras are pretended, in this process.
+The policy is asked for a plan from every picture (`busy`), in a process of its own and in the
+node's. The baseline of each (`idle`) is the same node without an instruction, whose policy does
+nothing; with `core taken` a process beside computes all the time with the priority of a policy
+server, as one with a large model would. Arm and cameras are pretended, in this process.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from vla_ros.bench.cores import core_times_s, taken_core
 from vla_ros.bench.report import add_output_arguments, machine, print_table, write_report
 from vla_ros.datatypes import FloatArray
 from vla_ros.errors import NodeError, ParameterError
@@ -31,9 +34,23 @@ from vla_ros.ros.pretended_arm import PretendedArm, TickSeen, pretended_arm
 from vla_ros.share import share_path
 
 _POLICIES = ("process", "in_process")
+_PHASES = ("idle", "busy", "core taken")
 _WITHIN_S = 120.0
 _SETTLE_S = 1.0
 _WORDS = "open the drawer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was seen of the node for some seconds.
+
+    Attributes:
+        ticks: Its ticks.
+        shares: Of the time its main thread computed, and waited for a core.
+    """
+
+    ticks: list[TickSeen]
+    shares: Mapping[str, float]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,24 +74,23 @@ def run(arguments: argparse.Namespace) -> int:
     policies = arguments.policies.split(",")
     report: dict[str, Any] = {**machine(), "tick_hz": robot.tick_hz}
     for policy in policies:
-        idle, busy = measure(arguments, robot, policy)
-        report[policy] = {"idle": jitter(idle, robot.tick_s)} | {
-            "busy": jitter(busy, robot.tick_s),
-            "image_to_command": image_to_command(busy),
+        seen = measure(arguments, robot, policy)
+        report[policy] = {
+            **{name: {**jitter(s.ticks, robot.tick_s), **s.shares} for name, s in seen.items()},
+            "image_to_command": image_to_command(seen["busy"].ticks),
         }
         _print(policy, report[policy])
     if len(policies) == len(_POLICIES):
-        apart, together = (report[policy]["busy"]["p99_ms"] for policy in _POLICIES)
+        apart, together = (report[policy]["core taken"]["p99_ms"] for policy in _POLICIES)
         report["ratios"] = {"jitter_p99_in_process": round(together / apart, 3)}
-        print(f"p99 jitter with the policy in the node's process: {together / apart:.2f} times")
+        ratio = f"{together / apart:.2f} times"
+        print(f"p99 jitter with the policy in the node's process, a core taken: {ratio}")
     write_report(arguments, report, _bars(report, policies))
     return 0
 
 
-def measure(
-    arguments: argparse.Namespace, robot: RobotConfig, policy: str
-) -> tuple[list[TickSeen], list[TickSeen]]:
-    """Ticks of a node that waits for an instruction, and of one that follows it.
+def measure(arguments: argparse.Namespace, robot: RobotConfig, policy: str) -> dict[str, Seen]:
+    """What was seen of a node that waits for an instruction, then follows it, by `_PHASES`.
 
     Raises:
         NodeError: The node ended, or does not come to run.
@@ -102,18 +118,24 @@ def measure(
 
         watch = _Watch(node, interruption, spin)
         watch.until(lambda: arm.status == "waiting_for_instruction", "the policy is loaded")
-        idle = _ticks(arm, watch, arguments.seconds)
+        idle = _ticks(arm, watch, arguments.seconds, node.pid)
         arm.say(arguments.instruction)
         watch.until(lambda: arm.status == "running", "the node follows the policy")
-        return idle, _ticks(arm, watch, arguments.seconds)
+        busy = _ticks(arm, watch, arguments.seconds, node.pid)
+        with taken_core():
+            taken = _ticks(arm, watch, arguments.seconds, node.pid)
+        return dict(zip(_PHASES, (idle, busy, taken), strict=True))
 
 
-def _ticks(arm: PretendedArm, watch: _Watch, seconds: float) -> list[TickSeen]:
+def _ticks(arm: PretendedArm, watch: _Watch, seconds: float, pid: int) -> Seen:
     """The ticks of some seconds, after one for which the machine settles."""
-    for duration_s in (_SETTLE_S, seconds):
-        arm.ticks.clear()
-        watch.pass_time(duration_s)
-    return list(arm.ticks)
+    watch.pass_time(_SETTLE_S)
+    arm.ticks.clear()
+    before_s = core_times_s(pid)
+    watch.pass_time(seconds)
+    computed, waited = (np.subtract(core_times_s(pid), before_s) / seconds).round(3).tolist()
+    shares = {"share_computing": computed, "share_waiting_for_a_core": waited}
+    return Seen(ticks=list(arm.ticks), shares=shares)
 
 
 class _Watch:
@@ -168,22 +190,21 @@ def jitter(ticks: Sequence[TickSeen], period_s: float) -> dict[str, float]:
 
 
 def image_to_command(ticks: Sequence[TickSeen]) -> dict[str, dict[str, float]]:
-    """From a picture's stamp to the first command of the plan made of it, inference taken off.
+    """From a picture's stamp to the first command of a plan made of it, inference taken off.
 
-    `asked` is the picture's age in the observation: its way to the node, and its wait for the next
-    question. `rest` is what is left without it: from the observation's joint state on.
+    `rest` is the same from the joint state on that the plan was made of: its way to the node, its
+    wait for the picture and the plan's for the next tick.
     """
     firsts = [
         tick
         for before, tick in pairwise(ticks)
-        if abs((tick.stamp_s - before.stamp_s) * 1e3 - (tick.chunk_ms - before.chunk_ms)) > 1.0
+        if abs((tick.stamp_s - before.stamp_s) * 1e3 - (tick.image_ms - before.image_ms)) > 1.0
         and np.isfinite([tick.image_ms, tick.inference_ms]).all()
     ]
     if not firsts:
         raise NodeError("no plan came while it was measured; take more --seconds")
     return {
         "cost": _percentiles(np.array([t.image_ms - t.inference_ms for t in firsts])),
-        "asked": _percentiles(np.array([t.image_ms - t.chunk_ms for t in firsts])),
         "rest": _percentiles(np.array([t.chunk_ms - t.inference_ms for t in firsts])),
         "inference": _percentiles(np.array([t.inference_ms for t in firsts])),
     }
@@ -195,12 +216,11 @@ def _percentiles(values_ms: FloatArray) -> dict[str, float]:
 
 
 def _print(policy: str, measured: dict[str, Any]) -> None:
-    rows = {name: _jitter_line(measured[name]) for name in ("idle", "busy")}
+    rows = {name: _jitter_line(measured[name]) for name in _PHASES}
     cost = measured["image_to_command"]
     rows["picture to command, without inference"] = _line(cost["cost"])
-    rows["  of it the picture's age when asked"] = _line(cost["asked"])
-    rows["  of it from the observation on"] = _line(cost["rest"])
-    rows["  inference"] = _line(cost["inference"])
+    rows["joint state to command, without inference"] = _line(cost["rest"])
+    rows["inference"] = _line(cost["inference"])
     print_table(f"policy: {policy}", rows)
 
 
@@ -208,7 +228,8 @@ def _jitter_line(row: dict[str, float]) -> str:
     return (
         f"jitter {_line(row)}, max {row['max_ms']:.2f} ms; {row['missed']:.0f} of "
         f"{row['ticks']:.0f} ticks missed, {row['missed_by_more_than_a_period']:.0f} times more "
-        "than one"
+        f"than one; its thread computed {row['share_computing']:.1%}, waited for a core "
+        f"{row['share_waiting_for_a_core']:.1%} of the time"
     )
 
 
@@ -221,10 +242,10 @@ def _bars(report: dict[str, Any], policies: Sequence[str]) -> dict[str, dict[str
         "tick jitter p99 [ms]": {
             f"{policy}, {name}": report[policy][name]["p99_ms"]
             for policy in policies
-            for name in ("idle", "busy")
+            for name in _PHASES
         },
-        "observation to command p99, without inference [ms]": {
-            policy: report[policy]["image_to_command"]["rest"]["p99_ms"] for policy in policies
+        "picture to command p99, without inference [ms]": {
+            policy: report[policy]["image_to_command"]["cost"]["p99_ms"] for policy in policies
         },
     }
 

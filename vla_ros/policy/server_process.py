@@ -27,6 +27,8 @@ API_KEY_VARIABLE = "VLA_ROS_API_KEY"
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 10.0
 _SOUND_AFTER_S = 30.0
 _END_WITHIN_S = 1.0
+# Lower priority than the node that starts it: a tick that is due must not wait for a plan.
+_NICENESS = 5
 # Where packages of this Python are found, and a mark that keeps the ROS wheels' start-up hook from
 # setting the library path of its own environment.
 _OURS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
@@ -74,7 +76,7 @@ class ServerProcess:
         self._python = python
         folder = str(Path(vla_ros.__file__).resolve().parent)
         self._command = [python, "-P", "-c", _BOOTSTRAP, folder, "serve", "--host", "127.0.0.1"]
-        self._command += ["--port", "0", "--end-with-stdin", *options]
+        self._command += ["--port", "0", "--end-with-stdin", "--nice", str(_NICENESS), *options]
         # Of the machine's other users, none may ask our server.
         self._key = secrets.token_hex(16)
         self._on_line = on_line

@@ -24,6 +24,7 @@ from vla_ros.model.vla import VLAModel
 from vla_ros.policy.checkpoint import Checkpoint, Weights, read_checkpoint, read_weights
 from vla_ros.policy.fast_path import CheckedFuse, choose_fuse
 from vla_ros.policy.features import state_features
+from vla_ros.policy.threads import set_threads
 from vla_ros.policy_protocol import DEVICES
 from vla_ros.robot_config import GRIPPER
 
@@ -64,7 +65,8 @@ class VLAPolicy:
         Args:
             checkpoint_dir: Folder with `config.json` and `model.safetensors`.
             device: `auto` takes CUDA where there is one, else `cpu` or `cuda`.
-            threads: CPU threads of torch in this process; `None` leaves them as they are.
+            threads: CPU threads of torch in this process; 0 leaves a core to control, `None`
+                leaves them as they are.
             precision: `exact`, or `int8` on a CPU, which needs onnx and onnxruntime.
 
         Raises:
@@ -73,7 +75,7 @@ class VLAPolicy:
         """
         chosen = choose_device(device)
         if threads is not None:
-            torch.set_num_threads(threads)
+            set_threads(threads)
         checkpoint = read_checkpoint(checkpoint_dir)
         weights = read_weights(checkpoint_dir)
         _check_shapes(checkpoint.model, weights, Path(checkpoint_dir))

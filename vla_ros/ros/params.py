@@ -23,7 +23,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vla_ros.errors import ParameterError
-from vla_ros.policy_protocol import DEVICES
+from vla_ros.policy_protocol import BACKENDS, DEVICES, LEROBOT, PRECISIONS
 
 Value = str | int | float | bool
 PROCESS, IN_PROCESS = "process", "in_process"
@@ -48,6 +48,11 @@ class ParameterSpec:
 VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     "robot_file": ParameterSpec(default="", description="Path of the robot file (YAML)."),
     "checkpoint": ParameterSpec(default="", description="Folder of the trained policy."),
+    "backend": ParameterSpec(
+        default=BACKENDS[0],
+        description="What the policy was trained with: vla, or lerobot, which needs policy_python "
+        "to be a Python that has it.",
+    ),
     "mode": ParameterSpec(
         default="drive",
         description="drive: command the arm; shadow: plan beside somebody who moves it, command "
@@ -55,6 +60,11 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     ),
     "device": ParameterSpec(
         default="auto", description="Where the policy computes: auto, cpu or cuda."
+    ),
+    "precision": ParameterSpec(
+        default="exact",
+        description="How the policy computes: exact; int8 on a CPU, which needs onnx and "
+        "onnxruntime. A policy server's own --precision counts with ws://.",
     ),
     "policy": ParameterSpec(
         default=PROCESS,
@@ -67,7 +77,7 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     ),
     "threads": ParameterSpec(
         default=0,
-        description="Threads of the policy on a CPU; 0 leaves the choice to torch.",
+        description="Threads of the policy on a CPU; 0 takes all cores but one, for control.",
         minimum=0,
         maximum=256,
     ),
@@ -102,8 +112,10 @@ class VlaNodeParameters:
 
     robot_file: str
     checkpoint: str
+    backend: str
     mode: str
     device: str
+    precision: str
     policy: str
     policy_python: str
     threads: int
@@ -126,11 +138,6 @@ class VlaNodeParameters:
     def is_remote(self) -> bool:
         """Whether `policy` is the address of a server that somebody else runs."""
         return "://" in self.policy
-
-    @property
-    def thread_count(self) -> int | None:
-        """Threads of the policy; `None` leaves the choice to torch."""
-        return self.threads or None
 
 
 def declare_parameters(node: Node, table: Mapping[str, ParameterSpec]) -> None:
@@ -172,9 +179,12 @@ def check_parameters(parameters: VlaNodeParameters) -> None:
     if parameters.mode not in _MODES:
         problems.append(f"mode: {parameters.mode!r} is unknown; valid: {', '.join(_MODES)}")
     problems += _policy_problems(parameters)
-    if parameters.device not in DEVICES:
-        valid = ", ".join(DEVICES)
-        problems.append(f"device: {parameters.device!r} is unknown; valid: {valid}")
+    choices = {"backend": BACKENDS, "device": DEVICES, "precision": PRECISIONS}
+    problems += [
+        f"{name}: {value!r} is unknown; valid: {', '.join(valid)}"
+        for name, valid in choices.items()
+        if (value := getattr(parameters, name)) not in valid
+    ]
     if problems:
         raise ParameterError("parameters of vla_node", problems)
 
@@ -184,6 +194,12 @@ def _policy_problems(parameters: VlaNodeParameters) -> list[str]:
     if parameters.policy not in (PROCESS, IN_PROCESS) and not _is_address(parameters.policy):
         valid = f"{PROCESS}, {IN_PROCESS}, ws://HOST:PORT, wss://HOST:PORT"
         problems.append(f"policy: {parameters.policy!r} is unknown; valid: {valid}")
+    if parameters.backend == LEROBOT and parameters.policy == IN_PROCESS:
+        problems.append(
+            f"policy: {LEROBOT} has an environment of its own; valid: {PROCESS}, ws://…"
+        )
+    if parameters.backend == LEROBOT and parameters.precision != PRECISIONS[0]:
+        problems.append(f"precision: {parameters.precision} is not for {LEROBOT}; valid: exact")
     python = parameters.policy_python
     if python and shutil.which(python) is None:
         problems.append(f"policy_python: {python!r} is no program; valid: path of a Python")

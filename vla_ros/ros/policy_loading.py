@@ -20,7 +20,10 @@ def load_in_process(parameters: VlaNodeParameters) -> Policy:
     from vla_ros.policy.vla_policy import VLAPolicy
 
     return VLAPolicy.load(
-        parameters.checkpoint_dir, device=parameters.device, threads=parameters.thread_count
+        parameters.checkpoint_dir,
+        device=parameters.device,
+        threads=parameters.threads,
+        precision=parameters.precision,
     )
 
 

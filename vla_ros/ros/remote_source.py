@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
@@ -15,7 +16,7 @@ from vla_ros.policy.client import ForeignServer, RemotePolicy, Server, ServerAdd
 from vla_ros.policy.expectation import expected_spec, fitting_spec
 from vla_ros.policy.messages import ObservationKeys
 from vla_ros.policy.server_process import API_KEY_VARIABLE, ServerProcess
-from vla_ros.policy_protocol import Policy, PolicySpec
+from vla_ros.policy_protocol import LEROBOT, Policy, PolicySpec
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros.params import IN_PROCESS, VlaNodeParameters
 from vla_ros.ros.policy_source import PolicySource
@@ -32,7 +33,9 @@ def source_of(
         CheckpointError: The checkpoint's configuration cannot be used.
     """
     if parameters.is_remote:
-        return _foreign(parameters, robot, logger)
+        return _described_by(lambda: _foreign(parameters), robot, logger)
+    if parameters.backend == LEROBOT:
+        return _described_by(lambda: _child(parameters, logger), robot, logger)
     digest = read_checkpoint(parameters.checkpoint_dir).weights_sha256
     if parameters.policy == IN_PROCESS:
         return PolicySource(weights_sha256=lambda: digest)
@@ -46,11 +49,11 @@ def source_of(
     )
 
 
-def _foreign(
-    parameters: VlaNodeParameters, robot: RobotConfig, logger: RcutilsLogger
+def _described_by(
+    make_server: Callable[[], Server], robot: RobotConfig, logger: RcutilsLogger
 ) -> PolicySource:
-    address = ServerAddress(uri=parameters.policy, api_key=os.environ.get(API_KEY_VARIABLE) or None)
-    search = Search(lambda: ForeignServer(address=address), robot, logger)
+    """A policy of which nothing is known here until its server tells."""
+    search = Search(make_server, robot, logger)
     return PolicySource(
         read_spec=lambda folder: expected_spec(robot),
         load=search.load,
@@ -136,8 +139,16 @@ class Search:
         return spec, keys
 
 
+def _foreign(parameters: VlaNodeParameters) -> ForeignServer:
+    key = os.environ.get(API_KEY_VARIABLE) or None
+    return ForeignServer(address=ServerAddress(uri=parameters.policy, api_key=key))
+
+
 def _child(parameters: VlaNodeParameters, logger: RcutilsLogger) -> ServerProcess:
     options = ["--checkpoint", str(parameters.checkpoint_dir.resolve())]
     options += ["--device", parameters.device, "--threads", str(parameters.threads)]
+    options += ["--precision", parameters.precision, "--backend", parameters.backend]
+    if parameters.backend == LEROBOT:
+        options += ["--robot", str(Path(parameters.robot_file).resolve())]
     python = parameters.policy_python or sys.executable
     return ServerProcess(python, options, lambda line: logger.info(f"policy server: {line}"))

@@ -18,6 +18,7 @@ thread of this one.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +51,8 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 _DIAGNOSTICS_PERIOD_S = 1.0
 _FLUSH_S = 0.1
+# How long another thread, one that plans, may keep the interpreter from a tick; 5 ms by default.
+_SWITCH_S = 0.0005
 _SPEED_SCALE = "speed_scale"
 
 
@@ -296,6 +299,7 @@ class VlaNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until SIGINT or SIGTERM."""
+    sys.setswitchinterval(_SWITCH_S)
     shutdown.exit_process(shutdown.run(VlaNode, VlaNode.finish, args))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vla_ros.datatypes import ActionChunk, Observation, Status
+from vla_ros.datatypes import ActionChunk, Frame, Observation, Status
 from vla_ros.errors import InstructionError
 from vla_ros.runtime.delay import Delay
 from vla_ros.runtime.latest import Obstacle
@@ -41,6 +42,8 @@ class Inference:
         self.delay, self._asked_s = Delay(), 0.0
         self._worker = worker
         self._asked: Observation | None = None
+        # Stamps of the pictures that were planned from last, by camera; none after a failure.
+        self._seen_s: dict[str, float] = {}
         self._is_void = False
         # Since when an answer is awaited; refused requests count, so a worker that stays busy is
         # found out too.
@@ -59,23 +62,33 @@ class Inference:
         """How long an answer has been awaited."""
         return 0.0 if self._waiting_since_s is None else now_s - self._waiting_since_s
 
+    def is_any_new(self, frames: Mapping[str, Frame]) -> bool:
+        """Whether one of the pictures has not been planned from."""
+        return any(self._seen_s.get(name) != frame.stamp_s for name, frame in frames.items())
+
+    def are_all_new(self, frames: Mapping[str, Frame]) -> bool:
+        """Whether none of the pictures has been planned from."""
+        return all(self._seen_s.get(name) != frame.stamp_s for name, frame in frames.items())
+
     def request(self, observation: Observation, now_s: float) -> None:
         """Ask for a plan; a busy worker is asked again at the next tick."""
         if self._waiting_since_s is None:
             self._waiting_since_s = now_s
         if self._worker.request(observation, now_s):
             self._asked, self._asked_s, self._is_void = observation, now_s, False
+            self._seen_s = {name: frame.stamp_s for name, frame in observation.frames.items()}
 
     def void(self) -> None:
         """Drop the plan under way when it comes: the arm will not be where it was planned for."""
         self._is_void = True
+        self._seen_s = {}
         if self._asked is None:
             self._waiting_since_s = None
 
     def reset(self) -> None:
         """New epoch: drop what is under way; failures in a row go on counting."""
         self._worker.reset()
-        self._asked, self._waiting_since_s = None, None
+        self._asked, self._waiting_since_s, self._seen_s = None, None, {}
 
     def forgive(self) -> None:
         """Clear a fault, the failures before it and the back-off."""
@@ -115,6 +128,7 @@ class Inference:
 
     def blame_action(self, reason: str) -> None:
         """A bad chunk came."""
+        self._seen_s = {}
         self._bad_actions += 1
         self._fail(
             Status.HOLD_BAD_ACTION,
@@ -140,6 +154,7 @@ class Inference:
         self.trouble = Obstacle(status=Status.HOLD_POLICY_LOST, reason=error.message)
 
     def _back_off(self, times: int, now_s: float) -> None:
+        self._seen_s = {}
         self._pause_from_s = now_s
         self._pause_s = min(_FIRST_RETRY_S * 2.0 ** min(times, 10), _LONGEST_RETRY_S)
 

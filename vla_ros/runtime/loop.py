@@ -162,6 +162,18 @@ class ControlLoop:
         """Whether `step(now_s)` would send an observation, if pictures and joints are fresh."""
         return self._forbidden(now_s) is None and bool(self._instruction) and self._is_due(now_s)
 
+    def ask(self, now_s: float) -> None:
+        """Send an observation now, when every picture is new: not as late as the next tick.
+
+        Args:
+            now_s: As in `step`; between two ticks.
+        """
+        if self._last_s is None or self._gate.broken is not None:
+            return
+        is_ready = self._forbidden(now_s) is None and self._unready(now_s) is None
+        if is_ready and self._may_ask_at_once(now_s):
+            self._inference.request(self._observation(), now_s)
+
     def step(self, now_s: float, *, standstill_s: float = 0.0) -> Tick:
         """One tick: never blocks, never raises on bad data.
 
@@ -176,13 +188,15 @@ class ControlLoop:
         obstacle = self._forbidden(now_s, standstill_s) or self._unready(now_s)
         if obstacle is not None:
             self._inference.void()
-        elif self._is_due(now_s):
+        elif self._is_due(now_s, has_news=self._inference.is_any_new(self._latest.frames)):
             self._inference.request(self._observation(), now_s)
         self._receive(now_s)
         obstacle = self._forbidden(now_s, standstill_s) or obstacle or self._inference.trouble
         if obstacle is not None:
             self._scheduler.clear()
             return self._tick(obstacle, self._motion.hold(now_s), now_s)
+        if self._may_ask_at_once(now_s):
+            self._inference.request(self._observation(), now_s)
         planned = self._scheduler.sample(now_s)
         if planned is None:
             return self._tick(self._planless(now_s), self._motion.hold(now_s), now_s)
@@ -229,10 +243,14 @@ class ControlLoop:
             return Obstacle(status=Status.WAITING_FOR_INSTRUCTION, reason=reason)
         return obstacle
 
-    def _is_due(self, now_s: float) -> bool:
+    def _is_due(self, now_s: float, *, has_news: bool = True) -> bool:
         """Whether it is time to ask: no plan, or the share of it that is to be played is over."""
-        ask_s = self._scheduler.ask_s(self._inference.delay.expected_s)
+        ask_s = self._scheduler.ask_s(self._inference.delay.expected_s, has_news=has_news)
         return now_s >= ask_s - _ROUNDING_S and self._inference.is_free(now_s)
+
+    def _may_ask_at_once(self, now_s: float) -> bool:
+        """Whether the policy is free, its next plan is due, and every picture is new."""
+        return self._inference.are_all_new(self._latest.frames) and self._is_due(now_s)
 
     def _observation(self) -> Observation:
         return Observation(

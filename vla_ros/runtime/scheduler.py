@@ -43,11 +43,13 @@ class ChunkScheduler:
         self._due_s, self._points = [], []
         self._votes.clear()
 
-    def ask_s(self, delay_s: float) -> float:
+    def ask_s(self, delay_s: float, *, has_news: bool = True) -> float:
         """When to ask for the next plan: it shall be there before the running one ends.
 
         Args:
             delay_s: How long a plan takes from being asked for.
+            has_news: Whether there are other pictures than those that were planned from last. If
+                not, the policy is kept free for the next ones while the running plan lasts.
         """
         if self.chunk is None:
             return -math.inf
@@ -56,7 +58,8 @@ class ChunkScheduler:
         # asked for step by step all the same: nothing else follows it.
         spare_s = _SLOPE_AHEAD * self.chunk.step_s if len(self.chunk.actions) > 1 else 0.0
         ends_s = min(self._due_s[-1] - spare_s, start_s + self._chunks.expire_after_s)
-        return min(start_s + self._chunks.execute_s, ends_s - delay_s)
+        last_s = ends_s - delay_s
+        return min(start_s + self._chunks.execute_s, last_s) if has_news else last_s
 
     def merge(self, chunk: ActionChunk, now_s: float, origin: FloatArray | None = None) -> bool:
         """Replace everything after now by the steps of `chunk` that are not late yet.

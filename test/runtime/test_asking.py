@@ -1,0 +1,116 @@
+"""When the loop asks the policy: from each picture once, and as soon as it has come."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from vla_ros.datatypes import Frame, Status
+from vla_ros.errors import PolicyServerError
+
+
+@pytest.fixture
+def eager_rig(make_rig, policy, robot):
+    """A loop that asks for the next plan as soon as the last one has come."""
+    chunks = dataclasses.replace(robot.chunks, execute_s=robot.tick_s, blend_s=0.0)
+    rig = make_rig(policy, robot=dataclasses.replace(robot, chunks=chunks))
+    assert rig.start().status is Status.RUNNING
+    return rig
+
+
+def show(rig, at_s):
+    """Pictures of all cameras, between two ticks."""
+    for name in rig.robot.cameras:
+        rig.loop.put_frame(name, Frame(pixels=rig.picture(), stamp_s=at_s))
+
+
+def pictures_s(policy):
+    return [min(f.stamp_s for f in seen.frames.values()) for seen in policy.seen]
+
+
+def test_a_picture_is_planned_from_once(eager_rig, policy):
+    eager_rig.cameras = set()
+    policy.seen.clear()
+    for tick in range(40):
+        if tick % 7 == 0:
+            show(eager_rig, eager_rig.now_s)
+        eager_rig.tick()
+    stamps_s = pictures_s(policy)
+    assert len(stamps_s) >= 5
+    assert len(set(stamps_s)) == len(stamps_s)
+
+
+def test_without_a_new_picture_it_asks_before_the_plan_ends(eager_rig, policy):
+    eager_rig.run(0.1)  # the plan under way is there, and from the newest pictures
+    eager_rig.cameras = set()
+    eager_rig.run(0.05)
+    policy.seen.clear()
+    ticks = eager_rig.run(0.3)  # the cameras may be silent for 0.5 s
+    assert {tick.status for tick in ticks} == {Status.RUNNING}
+    assert policy.seen == []
+    chunks = eager_rig.robot.chunks
+    slow = dataclasses.replace(chunks, expire_after_s=0.2)
+    eager_rig.loop._scheduler._chunks = slow
+    eager_rig.run(0.01)
+    assert len(policy.seen) == 1
+
+
+def test_it_asks_when_the_pictures_come_not_at_the_next_tick(eager_rig, policy):
+    eager_rig.cameras = set()
+    eager_rig.run(0.1)
+    policy.seen.clear()
+    now_s = eager_rig.now_s + 0.004
+    show(eager_rig, now_s)
+    eager_rig.loop.ask(now_s)
+    assert pictures_s(policy) == [now_s]
+    eager_rig.loop.ask(now_s + 0.001)
+    assert len(policy.seen) == 1, "the policy is not free, and the picture is known"
+
+
+def test_it_does_not_ask_for_one_camera_while_another_shows_an_old_picture(eager_rig, policy):
+    eager_rig.cameras = set()
+    eager_rig.run(0.1)
+    policy.seen.clear()
+    now_s = eager_rig.now_s + 0.004
+    eager_rig.loop.put_frame("front", Frame(pixels=eager_rig.picture(), stamp_s=now_s))
+    eager_rig.loop.ask(now_s)
+    assert policy.seen == []
+    eager_rig.tick()
+    assert len(policy.seen) == 1, "a camera may be slower than the others"
+
+
+def test_it_does_not_ask_between_ticks_when_it_must_not_move(eager_rig, policy, robot):
+    loop = eager_rig.loop
+    eager_rig.cameras = set()
+    eager_rig.run(0.1)
+    loop.stop()
+    policy.seen.clear()
+    show(eager_rig, eager_rig.now_s + 0.004)
+    loop.ask(eager_rig.now_s + 0.004)
+    assert policy.seen == []
+
+
+def test_it_does_not_ask_before_the_plan_is_due(make_rig, policy):
+    rig = make_rig(policy)
+    rig.start()
+    policy.seen.clear()
+    while not policy.seen:
+        rig.tick()
+    rig.run(0.05)
+    show(rig, rig.now_s + 0.004)
+    rig.loop.ask(rig.now_s + 0.004)
+    assert len(policy.seen) == 1
+
+
+@pytest.mark.parametrize("error", [PolicyServerError("gone"), ValueError("no plan")])
+def test_after_a_failure_the_same_picture_may_be_planned_from_again(eager_rig, policy, error):
+    eager_rig.cameras = set()
+    eager_rig.run(0.1)
+    show(eager_rig, eager_rig.now_s)
+    policy.actions = error
+    eager_rig.run(0.06)
+    policy.seen.clear()
+    policy.actions = None
+    eager_rig.until(Status.RUNNING, seconds=0.35)
+    assert pictures_s(policy)
