@@ -39,12 +39,13 @@ ifdef IGNORE_ROS
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: ros-not-sourced help setup demo test faults interop interop-lerobot fuzz attack guards soak lint format train ablations evaluate bench clean
+.PHONY: ros-not-sourced help setup demo test faults coverage interop interop-lerobot fuzz attack guards soak lint format train ablations evaluate bench clean
 
 help:
 	@echo "make demo      the arm obeys three instructions over ROS 2; writes a video (sets itself up)"
 	@echo "make test      lint, then all tests (sets itself up); TEST_ARGS='-k loop' for some"
 	@echo "make faults    inject every fault; writes docs/faults.md with the measured reaction times"
+	@echo "make coverage  lines of runtime/ and ros/ that the tests run, those of node processes too"
 	@echo "make interop   our server with the public openpi-client, our node with a server of its codec"
 	@echo "make interop-lerobot   policies saved by the public lerobot, served and followed; downloads some GB"
 	@echo "make guards    take out one guard after another and see its tests turn red"
@@ -92,6 +93,13 @@ test: lint
 faults: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m fault --timeout 180 --reactions .reactions.json $(TEST_ARGS)
 	@$(BIN)/python test/fault_table.py .reactions.json
+
+# One after another: the tests' processes write what they ran, too.
+coverage: $(STAMP)
+	@$(BIN)/coverage erase
+	@OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q --timeout 600 $(or $(TEST_ARGS),test/runtime test/ros)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 # Not in CI: it downloads a package that nothing else needs, which wants an older NumPy.
 interop: $(STAMP)

@@ -64,6 +64,10 @@ COMMANDS: Mapping[str, Command] = {
         module="vla_ros.ros.record",
         summary="write what somebody does with an arm as a dataset, from topics or bags",
     ),
+    "replay": Command(
+        module="vla_ros.ros.replay",
+        summary="let a recorded run go through the node again and compare its commands",
+    ),
     "bench loop": Command(
         module="vla_ros.bench.loop", summary="time one step of the control loop and its tick"
     ),

@@ -14,7 +14,7 @@ from vla_ros.learn import evaluate
 from vla_ros.learn.evaluator import Evaluator
 from vla_ros.learn.jobs import Job, Settings, plan, shuffled
 from vla_ros.learn.rollout import Outcome
-from vla_ros.learn.scores import Scored, summarise, table, wilson_interval
+from vla_ros.learn.scores import Scored, robots_table, summarise, table, wilson_interval
 from vla_ros.learn.wordings import read_templates
 from vla_ros.share import share_path
 from vla_ros.sim.world import TabletopSim
@@ -46,6 +46,19 @@ def test_summary_counts_by_task_and_overall() -> None:
     assert summary["overall"]["named_block_first_interval"] == list(wilson_interval(1, 2))
     assert "50.0% (9.5% – 90.5%) of the 2 episodes that touched one" in table("any", summary)
     assert "pick_object" in table("random", summary)
+
+
+def test_outputs_stand_beside_the_interval_of_the_first() -> None:
+    good = summarise([_scored("pick_object", success=True, touched="red")] * 10)
+    bad = summarise([_scored("pick_object", success=False, touched="red")] * 10)
+    head, first, same, worse = robots_table(
+        {"panda": good, "panda_servo_twist": good, "panda_forward": bad}
+    ).splitlines()
+    assert "overall" in head
+    assert first.startswith("panda ")
+    assert first.endswith("100.0% (72.2% – 100.0%)")
+    assert same.endswith("yes")
+    assert worse.endswith("no")
 
 
 def test_texts_are_used_in_turn_on_the_same_seeds() -> None:
@@ -169,6 +182,8 @@ def test_a_success_before_the_switch_does_not_end_the_episode() -> None:
     ("words", "message"),
     [
         ("--through-ros --disturb light", "--disturb: only in process"),
+        ("--robot a.yaml b.yaml", "--robot: several only with --through-ros"),
+        ("--through-ros --robot a/x.yaml b/x.yaml", "two files have the same name"),
         ("--through-ros --switch", "--switch: only in process"),
         ("--shuffled --switch 1", "--shuffled and --switch both change the words"),
         ("--policy expert --shuffled", "the expert reads the simulator's state, no words"),

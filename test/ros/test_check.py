@@ -39,11 +39,12 @@ CHECKPOINT = SimpleNamespace(spec=SimpleNamespace(cameras=(SPEC,)))
 
 
 @pytest.fixture
-def check(tmp_path, context):
-    """Put a planted graph up, and return what `check` finds on it."""
+def put_up(tmp_path, context):
+    """Put a planted graph up, and give its robot file."""
     (tmp_path / "three.urdf").write_text(three_urdf())
 
-    def check(plan, edit=lambda data: None, seconds=0.8):
+    @contextlib.contextmanager
+    def put_up(plan, edit=lambda data: None):
         data = yaml.safe_load(ROBOT_YAML) | {"cameras": CAMERAS}
         edit(data)
         path = tmp_path / "three.yaml"
@@ -56,12 +57,23 @@ def check(tmp_path, context):
         thread = threading.Thread(target=spin, args=(executor,))
         thread.start()
         try:
-            return list(check_graph(load_robot(path), CHECKPOINT, seconds, context))
+            yield path
         finally:
             executor.shutdown()
             thread.join()
             for node in nodes:
                 node.destroy_node()
+
+    return put_up
+
+
+@pytest.fixture
+def check(put_up, context):
+    """What `check` finds on a planted graph."""
+
+    def check(plan, edit=lambda data: None, seconds=0.8):
+        with put_up(plan, edit) as path:
+            return list(check_graph(load_robot(path), CHECKPOINT, seconds, context))
 
     return check
 
@@ -82,6 +94,36 @@ def test_good_graph_is_in_order_within_ten_seconds(check):
     assert bad(findings) == []
     items = {finding.item for finding in findings}
     assert items >= {"clock", "camera front", "camera wrist", "joint states", "arm output"}
+
+
+def test_the_command_tells_in_ten_seconds_that_the_set_up_is_good(
+    put_up, described_checkpoint, capsys
+):
+    with put_up(Plan()) as path:
+        started_s = time.monotonic()
+        words = ["check", "--robot", str(path), "--checkpoint", str(described_checkpoint)]
+        status = cli.main(words)
+        took_s = time.monotonic() - started_s
+    text = capsys.readouterr().out
+    assert status == 0, text
+    assert "0 warning(s), 0 error(s)" in text
+    assert took_s < 10.0
+
+
+def test_the_command_fails_on_a_mistake_of_the_graph(put_up, capsys):
+    with put_up(Plan(frames=SWAPPED)) as path:
+        status = cli.main(["check", "--robot", str(path), "--seconds", "0.8"])
+    assert status == 1
+    assert "the cameras are swapped" in capsys.readouterr().out
+
+
+def test_every_planted_mistake_has_a_sentence_of_its_own():
+    sentences = [sentence for _, sentence in MISTAKES.values()]
+    sentences += [
+        text for _, text in (*ROBOT_FILE_MISTAKES.values(), *CHECKPOINT_MISTAKES.values())
+    ]
+    assert len(sentences) >= 20
+    assert len(set(sentences)) == len(sentences)
 
 
 def forward(data):

@@ -18,7 +18,13 @@ from vla_ros.learn.evaluator import evaluate_all
 from vla_ros.learn.jobs import Job, Settings, plan, shuffled
 from vla_ros.learn.report import CLIPS, PAGE, write_report
 from vla_ros.learn.rollout import TIME_LIMIT_S
-from vla_ros.learn.scores import Scored, disturbance_table, summarise, table
+from vla_ros.learn.scores import (
+    Scored,
+    disturbance_table,
+    robots_table,
+    summarise,
+    table,
+)
 from vla_ros.learn.wordings import read_templates
 from vla_ros.share import share_path
 from vla_ros.sim.disturbance import DISTURBANCES, check_disturbance
@@ -33,7 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--policy", choices=POLICIES, default="checkpoint", help="what acts (default: checkpoint)")
     add("--checkpoint", type=Path, help="folder of the checkpoint (default: the shipped one)")
-    add("--robot", type=Path, help="robot file (default: config/panda.yaml)")
+    add(
+        "--robot",
+        type=Path,
+        nargs="+",
+        help="robot file (default: config/panda.yaml); with --through-ros several, to compare the "
+        "outputs to the arm that they choose",
+    )
     add("--episodes", type=int, default=20, help="episodes of each task (default: 20)")
     add("--seed", type=int, default=1000, help="seed of the first scene (default: 1000)")
     add("--tasks", help=f"tasks with commas between (default: {','.join(TASKS)})")
@@ -92,6 +104,13 @@ def run(arguments: argparse.Namespace) -> int:
     print(table(settings.policy, result))
     write_result(arguments.json, result)
     plain = replace(settings, film_dir=None)
+    others = (arguments.robot or [])[1:]
+    for path in others:
+        scored = _play(arguments, replace(plain, robot=path), jobs)
+        result.setdefault("robots", {})[path.stem] = summarise(scored)
+        write_result(arguments.json, result)
+    if others:
+        print(robots_table({settings.robot.stem: result, **result["robots"]}))
     if settings.policy != "random" and not arguments.no_random:
         random = replace(plain, policy="random", switch_s=None)
         result["random"] = summarise(evaluate_all(random, jobs, arguments.jobs))
@@ -139,6 +158,11 @@ def _check(arguments: argparse.Namespace, disturbances: list[str]) -> None:
         ParameterError: With all that are wrong.
     """
     problems = []
+    robots = arguments.robot or []
+    if len(robots) > 1 and not arguments.through_ros:
+        problems.append("--robot: several only with --through-ros; in process nothing is sent")
+    if len({path.stem for path in robots}) < len(robots):
+        problems.append("--robot: two files have the same name, which tells them apart")
     if arguments.through_ros and disturbances:
         problems.append("--disturb: only in process; leave --through-ros out")
     if arguments.through_ros and arguments.switch is not None:
@@ -174,7 +198,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         checkpoint=arguments.checkpoint or share_path("checkpoints/tabletop")
         if arguments.policy == "checkpoint"
         else Path(),
-        robot=arguments.robot or share_path("config/panda.yaml"),
+        robot=arguments.robot[0] if arguments.robot else share_path("config/panda.yaml"),
         combinations=arguments.combinations,
         wordings=arguments.wordings,
         latency_s=arguments.latency_s,

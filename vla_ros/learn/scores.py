@@ -79,17 +79,40 @@ def named_block_line(row: dict[str, Any]) -> str:
 
 def disturbance_table(summaries: dict[str, dict[str, Any]]) -> str:
     """Success rates by disturbance (rows) and task (columns), with the interval overall."""
+    rows = {name or "none": summary for name, summary in summaries.items()}
+    return "\n".join(_rates("disturbance", rows))
+
+
+def robots_table(summaries: dict[str, dict[str, Any]]) -> str:
+    """Success rates by robot file (rows) and task (columns), with the interval overall.
+
+    The last column says whether a rate lies within the interval of the first row.
+    """
+    head, *lines = _rates("robot file", summaries)
+    low, high = next(iter(summaries.values()))["overall"]["interval"]
+    rates = [summary["overall"]["success_rate"] for summary in summaries.values()]
+    within = ["", *("yes" if low <= rate <= high else "no" for rate in rates[1:])]
+    marked = [
+        f"{line:<{len(lines[0])}}  {word}".rstrip()
+        for line, word in zip(lines, within, strict=True)
+    ]
+    return "\n".join([f"{head:<{len(lines[0])}}  within the first's", *marked])
+
+
+def _rates(what: str, summaries: dict[str, dict[str, Any]]) -> list[str]:
+    """A head and a line for each summary."""
     tasks = list(next(iter(summaries.values()))["tasks"])
-    lines = [f"{'disturbance':14}" + "".join(f"{task:>14}" for task in tasks) + "  overall"]
+    width = max(14, *(len(name) + 1 for name in summaries))
+    lines = [f"{what:{width}}" + "".join(f"{task:>14}" for task in tasks) + "  overall"]
     for name, summary in summaries.items():
         rates = [summary["tasks"][task]["success_rate"] for task in tasks]
         low, high = summary["overall"]["interval"]
         lines.append(
-            f"{name or 'none':14}"
+            f"{name:{width}}"
             + "".join(f"{rate:>14.1%}" for rate in rates)
             + f"  {summary['overall']['success_rate']:.1%} ({low:.1%} – {high:.1%})"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _summary(scored: Sequence[Scored]) -> dict[str, Any]:

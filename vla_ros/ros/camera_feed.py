@@ -46,11 +46,19 @@ class CameraFeed:
         self._wake = threading.Condition()
         self._waiting: Any = None
         self._decoded: Frame | ImageError | None = None
+        self._is_decoding = False
         self._is_closed = False
         self._thread: threading.Thread | None = None
         if self.decoder.is_slow:
             self._thread = threading.Thread(target=self._run, name="vla-decode", daemon=True)
             self._thread.start()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every message that was taken has been handed over, or overtaken."""
+        with self._wake:
+            pending = self._waiting is not None or self._decoded is not None
+            return not pending and not self._is_decoding
 
     def take(self, msg: Any) -> None:
         """Take a message.
@@ -80,11 +88,12 @@ class CameraFeed:
             with self._wake:
                 self._wake.wait_for(lambda: self._is_closed or self._waiting is not None)
                 msg, self._waiting = self._waiting, None
+                self._is_decoding = True
                 if self._is_closed:
                     return
             result = self._decode(msg)
             with self._wake:
-                self._decoded = result
+                self._decoded, self._is_decoding = result, False
                 if not self._is_closed:
                     self._ready.trigger()
 

@@ -90,6 +90,11 @@ class Inputs:
             < self._node.count_publishers(subscription.topic_name)
         }
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether every picture that arrived has been decoded."""
+        return all(feed.is_settled for feed in self._feeds)
+
     def start_listening(self) -> None:
         """Follow the instructions that arrive from now on."""
         self._is_listening, self._text = True, None

@@ -30,7 +30,7 @@ def tick_status(name: str, session: Session, tick: Tick, when: TickTime) -> Diag
     image_s = session.image_age_s(when.now_s)
     values = {
         "status": tick.status.value,
-        "stamp_s": f"{when.now_s:.6f}",
+        "stamp_s": f"{when.now_s:.9f}",
         "epoch": str(tick.epoch),
         "mode": session.parameters.mode,
         "policy": policy_word(session),
