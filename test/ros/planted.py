@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from rclpy.action import ActionServer
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -34,6 +35,7 @@ class Plan:
         image_type: Of the camera front.
         is_lost: Whether the pictures of a number get lost.
         age_s: Of the stamps of pictures, joint states.
+        action: Type and name of the gripper's action.
         clock: Seconds per second of /clock; `None` publishes none.
     """
 
@@ -51,6 +53,7 @@ class Plan:
     names: tuple[str, ...] = NAMES
     position: tuple[float, ...] = (0.3, -0.2, 0.1, 0.04)
     with_velocity: bool = True
+    with_states: bool = True
     state_age_s: float = 0.0
     clock: float | None = None
     arm_type: type | None = JointTrajectory
@@ -58,7 +61,9 @@ class Plan:
     controller: dict[str, object] = field(default_factory=dict)
     description: str = ""
     instruction_qos: QoSProfile | None = None
+    instruction_type: type = String
     with_rival: bool = False
+    action: tuple[type, str] | None = None
 
 
 def noise(camera: str, count: int, size: tuple[int, int]) -> np.ndarray:
@@ -81,13 +86,16 @@ class Drivers(Node):
             )
             for name in plan.frames
         }
-        self._states = self.create_publisher(JointState, "/joint_states", 1)
+        if plan.with_states:
+            self._states = self.create_publisher(JointState, "/joint_states", 1)
         self.create_subscription(JointTrajectory, "/hand/joint_trajectory", lambda msg: None, 1)
         if plan.description:
             publisher = self.create_publisher(String, "/robot_description", LATCHED)
             publisher.publish(String(data=plan.description))
         if plan.instruction_qos is not None:
-            self.create_publisher(String, "/vla/instruction", plan.instruction_qos)
+            self.create_publisher(plan.instruction_type, "/vla/instruction", plan.instruction_qos)
+        if plan.action is not None:
+            self._server = ActionServer(self, *plan.action, lambda goal: None)
         if plan.clock is not None:
             self._clock_publisher = self.create_publisher(Clock, "/clock", 1)
         self.create_timer(0.02, self._tick)
@@ -101,7 +109,8 @@ class Drivers(Node):
         if plan.clock is not None:
             now_s = 5.0 + plan.clock * (now_s - self._first_s)
             self._clock_publisher.publish(Clock(clock=stamp_from_seconds(now_s)))
-        self._report(now_s - plan.state_age_s)
+        if plan.with_states:
+            self._report(now_s - plan.state_age_s)
         shown_s = self._first_s if plan.stamps_stand_still else now_s - plan.image_age_s
         # A picture that gets lost on the wire looks, to a listener, like one that was never sent.
         for name, publisher in self._images.items():

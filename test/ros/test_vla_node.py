@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_bench import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Bench, velocities
+from ros_bench import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, SHUTDOWN, Bench, velocities
 from ros_fakes import SPEC, Client, FakePolicy, sway, values
 
 from vla_ros.ros.policy_source import PolicySource
@@ -117,6 +117,17 @@ def test_deactivation_comes_to_rest_and_is_silent_afterwards(bench: Bench, react
     heard = bench.client.heard()
     bench.diagnostics(2)
     assert bench.client.heard() == heard
+
+
+def test_a_shutdown_in_motion_comes_to_rest_and_lets_go_of_everything(bench: Bench):
+    bench.start()
+    bench.run()
+    bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.35, "motion")
+    assert bench.change(SHUTDOWN)
+    bench.until(lambda: not velocities(bench.client)[-1].any(), "the last hold")
+    assert_no_step_of_speed(bench.client)
+    assert bench.node.session is None
+    assert bench.client.count_publishers("/arm/joint_trajectory") == 0
 
 
 def test_an_instruction_of_before_the_activation_is_not_followed(bench: Bench):

@@ -10,6 +10,7 @@ from typing import Any
 from vla_ros.learn.rollout import Outcome
 
 _Z95 = 1.959964
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,9 @@ def robots_table(summaries: dict[str, dict[str, Any]]) -> str:
     head, *lines = _rates("robot file", summaries)
     low, high = next(iter(summaries.values()))["overall"]["interval"]
     rates = [summary["overall"]["success_rate"] for summary in summaries.values()]
-    within = ["", *("yes" if low <= rate <= high else "no" for rate in rates[1:])]
+    # The interval's ends are rounded: 10 of 10 must lie within that of 10 of 10.
+    inside = [low - _ROUNDING <= rate <= high + _ROUNDING for rate in rates[1:]]
+    within = ["", *("yes" if one else "no" for one in inside)]
     marked = [
         f"{line:<{len(lines[0])}}  {word}".rstrip()
         for line, word in zip(lines, within, strict=True)

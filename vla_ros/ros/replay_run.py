@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -73,28 +73,26 @@ def _stage(
     stamped, others = stamped_topics(robot, cameras), unstamped_topics(robot, cameras)
     inputs = {**dict(stamped.values()), **others}
     source = PolicySource(make_worker=lambda policy: ReplayWorker(policy, recording.plans))
-    context = Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    executor = SingleThreadedExecutor(context=context)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            file = _write_robot(robot, Path(folder))
-            robot = load_robot(file)
-            names = {*inputs, *command_topics(robot), servo_parameters(robot)}
-            arguments = remappings(names)
-            player = Player(robot, arguments, context)
-            executor.add_node(player)
-            player.offer(inputs)
-            node = create_node(file, checkpoint, Path(folder), source, arguments, context)
-            executor.add_node(node)
-            yield _Stage(recording, robot, node, player, executor)
-            node.destroy_node()
-            player.destroy_node()
-        finally:
-            executor.shutdown()
-            context.try_shutdown()
-            # What a node owns holds the node; Ruckig complains about what is left at the exit.
-            gc.collect()
+    with ExitStack() as stack:
+        # What a node owns holds the node; Ruckig complains about what is left at the exit.
+        stack.callback(gc.collect)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        file = _write_robot(robot, folder)
+        robot = load_robot(file)
+        context = Context()
+        rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+        stack.callback(context.try_shutdown)
+        executor = SingleThreadedExecutor(context=context)
+        arguments = remappings({*inputs, *command_topics(robot), servo_parameters(robot)})
+        player = Player(robot, arguments, context)
+        stack.callback(player.destroy_node)
+        player.offer(inputs)
+        node = create_node(file, checkpoint, folder, source, arguments, context)
+        stack.callback(node.destroy_node)
+        stack.callback(executor.shutdown)
+        for one in (player, node):
+            executor.add_node(one)
+        yield _Stage(recording, robot, node, player, executor)
 
 
 class _Stage:
