@@ -94,12 +94,12 @@ faults: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m fault --timeout 180 --reactions .reactions.json $(TEST_ARGS)
 	@$(BIN)/python test/fault_table.py .reactions.json
 
-# One after another: the tests' processes write what they ran, too.
+# One after another. What the tests' processes ran counts, too.
+COVERING := test/runtime test/ros test/launch test/bench/test_node.py test/test_demo.py
 coverage: $(STAMP)
 	@$(BIN)/coverage erase
-	@OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q --timeout 600 $(or $(TEST_ARGS),test/runtime test/ros)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+	@OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q --timeout 600 $(or $(TEST_ARGS),$(COVERING)); \
+		status=$$?; $(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$status
 
 # Not in CI: it downloads a package that nothing else needs, which wants an older NumPy.
 interop: $(STAMP)
