@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vla_ros.datatypes import ActionChunk, Command, Frame, Observation, RobotState, Status
+from vla_ros.datatypes import (
+    ActionChunk,
+    Command,
+    FloatArray,
+    Frame,
+    Observation,
+    RobotState,
+    Status,
+)
 from vla_ros.errors import ActionError, InstructionError
 from vla_ros.policy_protocol import PolicySpec
 from vla_ros.robot_config import RobotConfig
@@ -154,6 +162,10 @@ class ControlLoop:
         """Newest picture of each camera that has sent one."""
         return self._latest.frames
 
+    def planned(self, time_s: float) -> tuple[FloatArray, FloatArray] | None:
+        """Target (A,) and its slope (A,) in the running plan, before shaping; `None` without."""
+        return self._scheduler.sample(time_s)
+
     def plan_ahead(self, now_s: float) -> list[Command]:
         """The commands that would follow this tick's if nothing new came, until rest."""
         return self._motion.ahead(self._scheduler, now_s)
@@ -189,7 +201,10 @@ class ControlLoop:
         if obstacle is not None:
             self._inference.void()
         elif self._is_due(now_s, has_news=self._inference.is_any_new(self._latest.frames)):
-            self._inference.request(self._observation(), now_s)
+            observation = self._observation()
+            there_s = now_s + self._inference.delay.expected_s
+            prefix = self._scheduler.prefix(observation.stamp_s, there_s)
+            self._inference.request(observation, now_s, prefix)
         self._receive(now_s)
         obstacle = self._forbidden(now_s, standstill_s) or obstacle or self._inference.trouble
         if obstacle is not None:
