@@ -107,7 +107,7 @@ class Steps:
         )
 
 
-@pytest.mark.parametrize("latency_s", [0.0, 0.2])
+@pytest.mark.parametrize("latency_s", [0.0, 0.2, 0.23])
 def test_synchronous_execution_stops_looks_waits_and_plays(latency_s):
     robot = load_robot(share_path("config/panda.yaml"))
     policy = Steps(robot)
@@ -131,7 +131,7 @@ def test_synchronous_execution_stops_looks_waits_and_plays(latency_s):
             position = done.command.position_rad
         planned = loop.planned(now_s)
         targets.append(np.nan if planned is None else planned[0][0] - start[0])
-    wait_s = max(latency_s, robot.tick_s)
+    wait_s = max(latency_s, 0.05)
     assert np.diff(policy.looked_s) == pytest.approx(wait_s + robot.chunks.execute_s)
     moved = np.array(targets)
     first = int(np.argmax(np.isfinite(moved)))

@@ -4,9 +4,10 @@
 [--plot FILE]`
 
 The baseline is synchronous execution on the same scenes with the same delay: the arm stands while
-the policy computes, then plays `execute_s` of the plan. The delay is simulated; how fast this
-machine is does not matter. `blend` and `rtc` fade what is left of a disagreement out, so their jump
-at a seam is zero as long as the plan before has not ended; the kink and the jerk tell the rest.
+the policy computes, for 50 ms at least, then plays `execute_s` of the plan. The
+delay is simulated; how fast this machine is does not matter. `blend` and `rtc` fade what is left of
+a disagreement out, so their jump at a seam is zero as long as the plan before has not ended; the
+kink and the jerk tell the rest.
 """
 
 from __future__ import annotations

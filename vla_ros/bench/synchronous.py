@@ -15,14 +15,15 @@ from vla_ros.policy_protocol import Policy
 from vla_ros.robot_config import RobotConfig
 from vla_ros.runtime import InlineWorker, WorkerError
 
+# A plan that leads to its first step sooner than this would count as wild.
+_SHORTEST_WAIT_S = 0.05
 # How long the last step is held at most; longer than anybody waits for a plan.
 _HELD_S = 5.0
 
 
 def synchronous(robot: RobotConfig, latency_s: float) -> RobotConfig:
     """The robot with a loop that asks when `execute_s` of a plan has been played since it came."""
-    wait_s = max(latency_s, robot.tick_s)
-    execute_s = wait_s + robot.chunks.execute_s
+    execute_s = max(latency_s, _SHORTEST_WAIT_S) + robot.chunks.execute_s
     chunks = replace(
         robot.chunks, join="latest", execute_s=execute_s, expire_after_s=execute_s + _HELD_S
     )
@@ -34,8 +35,7 @@ class SynchronousWorker:
 
     def __init__(self, policy: Policy, latency_s: float, robot: RobotConfig) -> None:
         """Args: robot: As in the robot file: its `execute_s` is how much is played."""
-        # A step is due after the tick that the plan comes in, at the earliest.
-        self._worker = InlineWorker(policy, max(latency_s, robot.tick_s))
+        self._worker = InlineWorker(policy, max(latency_s, _SHORTEST_WAIT_S))
         self._tick_s, self._execute_s = robot.tick_s, robot.chunks.execute_s
         self._from = np.zeros(0)
 
@@ -52,8 +52,7 @@ class SynchronousWorker:
         result = self._worker.poll(now_s)
         if not isinstance(result, ActionChunk):
             return result
-        waited = max(1, round((now_s - result.start_s) / self._tick_s))
-        actions = self._by_tick(result, waited)
+        actions = self._by_tick(result, now_s - result.start_s)
         return replace(result, actions=actions, step_s=self._tick_s)
 
     def reset(self) -> None:
@@ -64,13 +63,12 @@ class SynchronousWorker:
         """Pass it on."""
         self._worker.close()
 
-    def _by_tick(self, chunk: ActionChunk, waited: int) -> FloatArray:
-        """An action for each tick from the observation on, `waited` of which are over."""
-        steps = max(1, round(self._execute_s / chunk.step_s))
-        played = chunk.actions[:steps]
-        # Of what is over nothing is played; it is on the way so that no step of it seems wild.
-        times_s = np.append(0.0, (waited * self._tick_s + chunk.step_s * np.arange(len(played))))
+    def _by_tick(self, chunk: ActionChunk, waited_s: float) -> FloatArray:
+        """An action for each tick from the observation on, `waited_s` of which is over."""
+        played = chunk.actions[: max(1, round(self._execute_s / chunk.step_s))]
+        # Nothing is played of what is over; it leads to the first step, so that none seems wild.
         values = np.vstack([self._from, played])
+        times_s = np.append(0.0, waited_s + chunk.step_s * np.arange(len(played)))
         ticks = round((times_s[-1] + _HELD_S) / self._tick_s)
         at_s = self._tick_s * np.arange(1, ticks + 1)
         return np.stack([np.interp(at_s, times_s, column) for column in values.T], axis=1)
