@@ -265,7 +265,7 @@ class ControlLoop:
         return self._inference.are_all_new(self._latest.frames) and self._is_due(now_s)
 
     def _request(self, now_s: float) -> None:
-        """Ask for a plan from what is newest, and of what will have been played when it is there."""
+        """Ask for a plan from what is newest, one that continues what is played meanwhile."""
         observation = self._observation()
         there_s = now_s + self._inference.delay.expected_s
         prefix = self._scheduler.prefix(observation.stamp_s, there_s)
