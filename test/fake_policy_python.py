@@ -39,7 +39,7 @@ class FakePolicy:
         ways_rad_s = [0.4, -0.3, 0.2] if spec is SMALL else [0.1, -0.08, 0.05]
         self._ways_rad_s = np.resize(ways_rad_s, len(spec.action_names) - 1)
 
-    def infer_batch(self, observations):
+    def infer_batch(self, observations, prefixes):
         return [self._plan(observation) for observation in observations]
 
     def _plan(self, observation) -> ActionChunk:

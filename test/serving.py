@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
 from vla_ros.datatypes import ActionChunk, Frame, Observation, RobotState
+from vla_ros.policy.batching import InferBatch
 from vla_ros.policy.client import ServerAddress
 from vla_ros.policy.server import ServerSettings, run_server
 from vla_ros.policy_protocol import CameraSpec, PolicySpec
@@ -56,13 +57,13 @@ def plan(observation: Observation) -> ActionChunk:
     )
 
 
-def plan_all(observations: Sequence[Observation]) -> list[ActionChunk]:
+def plan_all(observations: Sequence[Observation], _: object = None) -> list[ActionChunk]:
     return [plan(observation) for observation in observations]
 
 
 @contextmanager
 def serving(
-    infer: Callable[[Sequence[Observation]], Sequence[ActionChunk]] = plan_all,
+    infer: InferBatch = plan_all,
     spec: PolicySpec = SPEC,
     weights_sha256: str = "",
     **settings: object,

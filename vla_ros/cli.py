@@ -79,6 +79,10 @@ COMMANDS: Mapping[str, Command] = {
         module="vla_ros.bench.node",
         summary="time the node's ticks beside its policy, idle, busy and with a core taken",
     ),
+    "bench chunks": Command(
+        module="vla_ros.bench.chunks",
+        summary="success and smoothness of each way to join chunks, by the policy's delay",
+    ),
     "bench server": Command(
         module="vla_ros.bench.server",
         summary="time the policy server: its round trip, and many robots at once",

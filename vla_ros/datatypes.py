@@ -96,9 +96,21 @@ class ActionChunk:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ActionPrefix:
-    """Actions of the running chunk that will run while the policy computes, shape (d, A)."""
+    """What the running plan does at the due times of a new chunk's first steps.
+
+    Attributes:
+        actions: Shape (n, A); step `i` is for `observation.stamp_s + (i + 1) * step_s`.
+        frozen: The first so many will have been played when the new chunk is there, 0 to n.
+    """
 
     actions: FloatArray
+    frozen: int
+
+    def first(self, steps: int) -> ActionPrefix | None:
+        """At most the first `steps` of it; `None` when that is none."""
+        if not steps:
+            return None
+        return ActionPrefix(actions=self.actions[:steps], frozen=min(self.frozen, steps))
 
 
 class Status(Enum):

@@ -52,6 +52,8 @@ class PolicySpec:
         chain: Kinematics it takes the arm to have; `None` for a policy that uses none.
         action_meaning: What the actions are, in the words of the robot file's
             `actions.arm.meaning`; `policy/meaning.py` converts what is not the default.
+        prefix_steps: Most steps of the running plan that it takes as a prefix of the new one; 0 for
+            a policy that plans without.
     """
 
     robot: str
@@ -62,6 +64,7 @@ class PolicySpec:
     step_s: float
     chain: KinematicChain | None = field(default=None, compare=False)
     action_meaning: str = "absolute_joint_position"
+    prefix_steps: int = 0
 
 
 class Policy(Protocol):
@@ -73,7 +76,11 @@ class Policy(Protocol):
         """Forget everything about the running episode."""
 
     def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
-        """Plan from `observation`; `ActionChunk.actions` are absolute joint positions."""
+        """Plan from `observation`; `ActionChunk.actions` are absolute joint positions.
+
+        A policy continues the first `spec.prefix_steps` of `prefix`, the running plan; `None` when
+        there is none, or it is not to be continued.
+        """
 
 
 @runtime_checkable

@@ -27,7 +27,7 @@ from vla_ros.robot_server import PolicyServerConfig
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 GRIPPER = "gripper"
-JOINS = ("latest", "blend", "ensemble")
+JOINS = ("latest", "blend", "ensemble", "rtc")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +106,7 @@ class ChunkConfig:
 
     Attributes:
         execute_s: How much of a chunk is played before the next is asked for, at most.
-        blend_s: Over how long a new chunk fades in, for `blend`.
+        blend_s: Over how long a new chunk fades in, for `blend` and `rtc`.
         expire_after_s: Age of the observation after which its chunk is not played any more.
         join: How a new chunk joins the running one: one of `JOINS`.
     """

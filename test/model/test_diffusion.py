@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vla_ros.model.decoders import DiffusionActionDecoder, cosine_alpha_bar, ddim_sample
+from vla_ros.model.decoders import DiffusionActionDecoder
+from vla_ros.model.diffusion import cosine_alpha_bar, ddim_sample
 
 ALPHA_BAR = cosine_alpha_bar(100)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from serving import SPEC, observe, plan, plan_all, serving
 from websockets.sync.server import serve
 
+from vla_ros.datatypes import ActionPrefix
 from vla_ros.errors import InstructionError, MessageError, PolicyServerError
 from vla_ros.policy import codec, messages
 from vla_ros.policy.client import ForeignServer, RemotePolicy, ServerAddress
@@ -63,7 +65,7 @@ def test_a_server_may_keep_its_digest_to_itself(greeting):
 def test_pictures_are_made_as_large_as_the_policy_wants_them():
     seen = []
 
-    def infer(observations):
+    def infer(observations, prefixes):
         seen.extend(observations)
         return plan_all(observations)
 
@@ -94,7 +96,7 @@ def test_it_goes_on_by_itself_when_the_server_is_back():
 
 
 def test_a_refused_instruction_is_told_from_other_errors():
-    def infer(observations):
+    def infer(observations, prefixes):
         if observations[0].instruction == "sing":
             raise InstructionError("no such word: sing")
         if observations[0].instruction == "crash":
@@ -196,3 +198,25 @@ def test_an_answer_without_the_right_actions_is_told(answer, complaint):
         policy.infer(observe())
     policy.close()
     liar.close()
+
+
+def test_the_running_plan_goes_to_a_policy_that_continues_it():
+    heard = []
+
+    def infer(observations, prefixes):
+        heard.extend(prefixes)
+        return plan_all(observations)
+
+    takes = replace(SPEC, prefix_steps=SPEC.horizon)
+    prefix = ActionPrefix(actions=np.arange(20.0).reshape(5, 4), frozen=2)
+    for spec, expected in ((takes, [prefix, None]), (SPEC, [None, None])):
+        with serving(infer, spec) as address, closing(remote(address)) as policy:
+            assert policy.spec.prefix_steps == spec.prefix_steps
+            policy.infer(observe(), prefix)
+            policy.infer(observe())
+        for said, wanted in zip(heard, expected, strict=True):
+            assert (said is None) == (wanted is None)
+            if wanted is not None:
+                np.testing.assert_array_equal(said.actions, wanted.actions)
+                assert said.frozen == wanted.frozen
+        heard.clear()

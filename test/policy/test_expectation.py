@@ -60,3 +60,22 @@ def test_what_does_not_fit_is_refused_from_either(panda: RobotConfig):
         fitting_spec(None, short)
     with pytest.raises(CheckpointError, match="mean delta_joint_position"):
         fitting_spec(replace(expected_spec(panda), action_meaning="delta_joint_position"), panda)
+
+
+def test_a_policy_that_cannot_continue_a_plan_is_refused_for_rtc(panda: RobotConfig):
+    robot = replace(panda, chunks=replace(panda.chunks, join="rtc"))
+    check_fits(expected_spec(robot), robot)  # nobody knows yet
+    said = replace(expected_spec(robot), horizon=16, step_s=0.05)
+    assert fitting_spec(said, robot)[0].prefix_steps == 1
+    with pytest.raises(CheckpointError, match=r"join is rtc.*valid for it: latest, blend, ense"):
+        fitting_spec(replace(said, prefix_steps=0), robot)
+    with pytest.raises(CheckpointError, match="trained with --rtc-delay-steps or --head diffusion"):
+        fitting_spec(None, replace(robot, policy_server=SERVER))
+
+
+def test_a_prefix_is_for_joint_targets_alone(panda: RobotConfig):
+    sink = replace(panda.arm_sink, meaning="delta_joint_position")
+    robot = replace(panda, arm_sink=sink, chunks=replace(panda.chunks, join="rtc"))
+    spec = joint_spec(expected_spec(robot), robot)
+    with pytest.raises(CheckpointError, match="actions mean absolute_joint_position and open_fr"):
+        check_fits(spec, robot)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import msgpack
 import numpy as np
@@ -18,7 +20,7 @@ from serving import SPEC, observe, plan, plan_all, serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from vla_ros.errors import InstructionError
+from vla_ros.errors import InstructionError, MessageError
 from vla_ros.policy import codec, messages
 from vla_ros.policy.client import ServerAddress
 
@@ -173,7 +175,7 @@ def test_an_oversized_message_is_refused_before_it_is_read(address):
 
 
 def test_what_the_policy_raises_is_told_to_the_one_who_asked():
-    def infer(observations):
+    def infer(observations, prefixes):
         if any(observation.instruction == "boom" for observation in observations):
             raise InstructionError("no such word: boom")
         return plan_all(observations)
@@ -190,7 +192,7 @@ def test_what_the_policy_raises_is_told_to_the_one_who_asked():
 def test_observations_that_wait_are_planned_in_one_pass_and_each_gets_its_own():
     sizes, begin, go = [], threading.Event(), threading.Event()
 
-    def infer(observations):
+    def infer(observations, prefixes):
         begin.set()
         assert go.wait(10)
         sizes.append(len(observations))
@@ -227,7 +229,7 @@ def test_observations_that_wait_are_planned_in_one_pass_and_each_gets_its_own():
 def test_a_batch_is_never_larger_than_the_limit():
     sizes = []
 
-    def infer(observations):
+    def infer(observations, prefixes):
         sizes.append(len(observations))
         time.sleep(0.01)
         return plan_all(observations)
@@ -346,3 +348,39 @@ def test_thousands_of_bad_messages_disturb_nobody(address):
             done.set()
         assert counting.result(20) > 100
     assert np.percentile(worst_s, 99) < 0.25
+
+
+PREFIX = {"observation__prefix": np.zeros((5, 4)), "observation__prefix_frozen": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"observation__prefix": [0.0]}, "is a list; valid: an array"),
+        ({"observation__prefix": np.zeros((5, 3))}, r"float64 \(5, 3\); valid: numbers of .*wrist"),
+        ({"observation__prefix": np.zeros((9, 4))}, "has 9 steps.*valid: 1 to 8 finite"),
+        ({"observation__prefix": np.full((5, 4), np.nan)}, "not finite; valid: 1 to 8 finite"),
+        ({"observation__prefix_frozen": 6}, "is 6; valid: a whole number from 0 to 5"),
+        ({"observation__prefix_frozen": True}, "is True; valid: a whole number"),
+    ],
+)
+def test_a_wrong_prefix_is_told_and_others_are_planned_for(changes, problem):
+    with serving(spec=replace(SPEC, prefix_steps=8)) as address, open_link(address) as link:
+        link.recv(timeout=10)
+        answer = ask(link, message(**{**PREFIX, **changes}))
+        assert re.search(problem, answer), answer
+        assert "actions" in ask(link, message(**PREFIX))
+        assert "actions" in ask(link, message())
+
+
+def test_a_policy_that_takes_no_prefix_refuses_one(link):
+    assert "'observation/prefix' is unknown; valid: " in ask(link, message(**PREFIX))
+
+
+def test_a_server_of_before_the_prefix_takes_none():
+    greeting = messages.metadata(SPEC)
+    del greeting["vla_ros"]["prefix_steps"]
+    assert messages.spec_from_metadata(greeting).prefix_steps == 0
+    greeting["vla_ros"]["prefix_steps"] = SPEC.horizon + 1
+    with pytest.raises(MessageError, match="prefix_steps 17, horizon 16"):
+        messages.spec_from_metadata(greeting)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from vla_ros.datatypes import Frame, Observation
+from vla_ros.datatypes import ActionPrefix, Frame, Observation
 from vla_ros.errors import CheckpointError, ImageError, InstructionError, ParameterError, StateError
 from vla_ros.image import resize
 from vla_ros.model.config import HEADS
@@ -227,3 +227,69 @@ def test_it_tells_where_its_words_look(policy: VLAPolicy, observation: Observati
     frames = {**observation.frames, "front": dark}
     changed = policy.attention(replace(observation, frames=frames))
     assert np.abs(grids["front"] - changed["front"]).max() > 1e-4
+
+
+def written(checkpoint: Checkpoint, folder: Path, **sizes: object) -> VLAPolicy:
+    """A policy of other sizes, with weights that matter."""
+    torch.manual_seed(0)
+    model = VLAModel(replace(checkpoint.model, **sizes)).requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.normal_(std=0.2)
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    write_checkpoint(folder, replace(checkpoint, model=model.config), weights)
+    return VLAPolicy.load(folder, device="cpu")
+
+
+def running_plan(policy: Policy, observation: Observation, frozen: int) -> ActionPrefix:
+    actions = policy.infer(observation).actions[:3] + 0.02
+    return ActionPrefix(actions=actions, frozen=frozen)
+
+
+@pytest.mark.parametrize(("head", "delay_steps"), [("mlp", 2), ("diffusion", 2), ("diffusion", 0)])
+def test_a_chunk_begins_as_the_running_plan_goes_on(
+    checkpoint: Checkpoint, tmp_path: Path, observation: Observation, head: str, delay_steps: int
+) -> None:
+    policy = written(checkpoint, tmp_path, action_head=head, rtc_delay_steps=delay_steps)
+    assert policy.spec.prefix_steps == (delay_steps or policy.spec.horizon)
+    prefix = running_plan(policy, observation, frozen=2)
+    chunk = policy.infer(observation, prefix)
+    kept = np.clip(prefix.actions[:2], [*[-np.inf] * 7, 0], [*[np.inf] * 7, 1])
+    np.testing.assert_allclose(chunk.actions[:2], kept, atol=1e-6)
+    alone = policy.infer(observation).actions
+    assert np.abs(chunk.actions[2:] - alone[2:]).max() > 1e-6, "the rest knows of it"
+    np.testing.assert_array_equal(policy.infer(observation, prefix).actions, chunk.actions)
+    both = policy.infer_batch([observation] * 2, [prefix, None])
+    np.testing.assert_allclose(both[0].actions, chunk.actions, atol=1e-5)
+    np.testing.assert_allclose(both[1].actions, alone, atol=1e-5)
+
+
+def test_more_frozen_steps_than_were_trained_are_cut(
+    checkpoint: Checkpoint, tmp_path: Path, observation: Observation
+) -> None:
+    policy = written(checkpoint, tmp_path, rtc_delay_steps=1)
+    prefix = running_plan(policy, observation, frozen=3)
+    once = replace(prefix, actions=prefix.actions[:1], frozen=1)
+    np.testing.assert_array_equal(
+        policy.infer(observation, prefix).actions, policy.infer(observation, once).actions
+    )
+
+
+def test_one_that_takes_no_prefix_plans_as_if_there_were_none(
+    policy: VLAPolicy, observation: Observation
+) -> None:
+    assert policy.spec.prefix_steps == 0
+    prefix = running_plan(policy, observation, frozen=2)
+    np.testing.assert_array_equal(
+        policy.infer(observation, prefix).actions, policy.infer(observation).actions
+    )
+
+
+def test_a_checkpoint_of_before_the_prefix_is_read(folder: Path, observation: Observation) -> None:
+    now = VLAPolicy.load(folder, device="cpu").infer(observation).actions
+    path = folder / "config.json"
+    data = json.loads(path.read_text())
+    del data["model"]["rtc_delay_steps"]
+    path.write_text(json.dumps(data))
+    before = VLAPolicy.load(folder, device="cpu")
+    assert before.checkpoint.model.rtc_delay_steps == before.spec.prefix_steps == 0
+    np.testing.assert_array_equal(before.infer(observation).actions, now)

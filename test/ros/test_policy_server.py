@@ -20,7 +20,7 @@ from vla_ros.policy import codec
 from vla_ros.policy.server_process import API_KEY_VARIABLE
 
 
-def infer(observations) -> list[ActionChunk]:
+def infer(observations, prefixes) -> list[ActionChunk]:
     return [
         ActionChunk(actions=sway(o), start_s=0.0, step_s=0.05, epoch=0, inference_s=0.001)
         for o in observations

@@ -160,3 +160,95 @@ def test_the_plan_never_ends_when_the_latency_allows(
     rig.run(1.5)
     speeds = np.array([command.velocity_rad_s[0] for command in rig.commands])
     assert (speeds > 0.75 * speed_rad_s).all()
+
+
+def test_the_prefix_is_the_running_plan_at_the_new_steps_due_times():
+    """By time: the new steps lie between the old ones."""
+    plan = scheduler("rtc")
+    plan.merge(chunk([[0.1 * i, 0.5] for i in range(1, HORIZON + 1)], 0.0), 0.0)
+    prefix = plan.prefix(0.32, there_s=0.45)
+    due_s = 0.32 + STEP_S * np.arange(1, 10)  # the next would lie behind the plan's end at 0.8
+    assert prefix.actions[:, 0] == pytest.approx(2.0 * due_s)
+    # Due at 0.37, 0.42, 0.47: the last one is under way when the new plan is there.
+    assert prefix.frozen == 3
+
+
+def test_the_prefix_ends_with_what_will_be_played():
+    plan = scheduler("rtc")
+    assert plan.prefix(0.0, 0.1) is None, "nothing runs"
+    plan.merge(chunk([[0.0, 0.5]] * HORIZON, 0.0), 0.0)
+    late = plan.prefix(0.6, there_s=2.0)
+    assert (len(late.actions), late.frozen) == (4, 4)
+    assert (len(late.first(3).actions), late.first(3).frozen) == (3, 3)
+    assert late.first(0) is None
+    assert plan.prefix(0.79, 0.9) is None, "the plan has ended by then"
+    old = ChunkScheduler(
+        ChunkConfig(execute_s=0.3, blend_s=0.1, expire_after_s=0.4, join="rtc"), joints=1
+    )
+    old.merge(chunk([[0.0, 0.5]] * HORIZON, 0.0), 0.0)
+    assert len(old.prefix(0.2, 0.3).actions) == 4, "it expires at 0.4 s"
+
+
+@pytest.mark.parametrize("join", ["latest", "blend", "ensemble"])
+def test_only_rtc_gives_a_prefix(join):
+    plan = scheduler(join)
+    plan.merge(chunk([[0.0, 0.5]] * HORIZON, 0.0), 0.0)
+    assert plan.prefix(0.2, 0.3) is None
+
+
+@given(plans)
+def test_a_plan_that_continues_the_running_one_changes_nothing_at_the_seam(drawn):
+    """Target and slope, without any fading, when the policy keeps the frozen steps."""
+    plan = scheduler("rtc", blend_s=0.0)
+    joints, gripper, steps, delay_s = drawn[0]
+    plan.merge(chunk([[value, gripper] for value in joints], 0.0), 0.0)
+    start_s = steps * STEP_S
+    there_s = start_s + min(delay_s, 0.25)
+    prefix = plan.prefix(start_s, there_s)
+    assert prefix is not None
+    new = np.array([[value, gripper] for value in drawn[1][0]])
+    kept = min(prefix.frozen + 1, len(prefix.actions))  # the slope looks a little further
+    new[:kept] = prefix.actions[:kept]
+    before = plan.sample(there_s)
+    assert plan.merge(chunk(new, start_s), there_s)
+    after = plan.sample(there_s)
+    assert after[0] == pytest.approx(before[0], abs=1e-9)
+    assert after[1][0] == pytest.approx(before[1][0], abs=1e-6)
+
+
+class Continuing:
+    """Plans as the rig's policy does, but for the frozen steps, which it keeps."""
+
+    def __init__(self, policy):
+        self.policy, self.spec, self.prefixes = policy, policy.spec, []
+
+    def reset(self):
+        self.policy.reset()
+
+    def infer(self, observation, prefix=None):
+        made = self.policy.infer(observation)
+        self.prefixes.append(prefix)
+        if prefix is None:
+            return made
+        actions = made.actions.copy()
+        actions[: prefix.frozen] = prefix.actions[: prefix.frozen]
+        return dataclasses.replace(made, actions=actions)
+
+
+def test_the_loop_tells_a_policy_what_it_will_have_played(make_rig, robot, policy):
+    chunks = ChunkConfig(execute_s=0.3, blend_s=0.0, expire_after_s=0.8, join="rtc")
+    policy.speed_rad_s = 0.1
+    policy = Continuing(policy)
+    robot = dataclasses.replace(robot, chunks=chunks)
+    rig = make_rig(policy, robot=robot, latency_s=0.12)
+    rig.start(seconds=2.0)
+    first, *others = policy.prefixes
+    assert first is None
+    assert len(others) >= 3
+    # The first delay is measured as any other here, so the second plan knows it already.
+    for prefix in others:
+        assert prefix.frozen == 3  # 0.12 s of steps of 0.05 s
+        assert prefix.frozen <= len(prefix.actions) <= 16
+    rig.loop.set_instruction("something else")
+    rig.run(0.1)
+    assert policy.prefixes[-1] is None, "a plan for other words is not continued"

@@ -75,7 +75,7 @@ def test_a_refused_instruction_is_told_from_a_failure(policy, caplog):
 
 
 def test_an_answer_that_is_no_chunk_is_an_error(policy):
-    policy.infer = lambda observation: None
+    policy.infer = lambda observation, prefix: None
     worker = InlineWorker(policy)
     worker.request(observation(), 1.0)
     assert "gave a NoneType; valid: an ActionChunk" in worker.poll(1.0).message

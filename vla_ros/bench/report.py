@@ -14,6 +14,8 @@ from vla_ros.errors import ParameterError
 
 Bars = Mapping[str, Mapping[str, float]]
 """Title of a panel with its unit → label of a bar → its height."""
+Lines = Mapping[str, Mapping[str, Mapping[float, float]]]
+"""Title of a panel with its unit → label of a line → x → y."""
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +33,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write_report(arguments: argparse.Namespace, report: Mapping[str, Any], bars: Bars) -> None:
-    """Write `report` and draw `bars` where the arguments say so.
+def write_report(
+    arguments: argparse.Namespace,
+    report: Mapping[str, Any],
+    bars: Bars,
+    lines: Lines | None = None,
+) -> None:
+    """Write `report`, and draw `bars` or `lines`, where the arguments say so.
 
     Raises:
         ParameterError: A file cannot be written.
@@ -41,7 +48,7 @@ def write_report(arguments: argparse.Namespace, report: Mapping[str, Any], bars:
         if arguments.json is not None:
             arguments.json.write_text(json.dumps(report, indent=2) + "\n")
         if arguments.plot is not None:
-            _draw(arguments.plot, bars)
+            _draw(arguments.plot, bars, lines or {})
     except OSError as error:
         problem = f"--json, --plot: {error.filename} cannot be written: {error.strerror}"
         raise ParameterError("bench", [problem]) from error
@@ -55,15 +62,21 @@ def print_table(head: str, rows: Mapping[str, str]) -> None:
         print(f"  {name:<{width}}  {text}")
 
 
-def _draw(path: Path, bars: Bars) -> None:
+def _draw(path: Path, bars: Bars, lines: Lines) -> None:
     # Here, not above: most runs draw nothing.
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(bars), figsize=(4 * len(bars), 3.5), squeeze=False)
-    for axis, (title, heights) in zip(axes[0], bars.items(), strict=True):
+    panels = len(bars) + len(lines)
+    figure, axes = plt.subplots(1, panels, figsize=(4 * panels, 3.5), squeeze=False)
+    for axis, (title, curves) in zip(axes[0][len(bars) :], lines.items(), strict=True):
+        for label, points in curves.items():
+            axis.plot(list(points), list(points.values()), marker="o", label=label)
+        axis.set_title(title)
+        axis.legend()
+    for axis, (title, heights) in zip(axes[0][: len(bars)], bars.items(), strict=True):
         drawn = axis.bar(list(heights), list(heights.values()))
         axis.bar_label(drawn, fmt="%.3g")
         axis.set_title(title)

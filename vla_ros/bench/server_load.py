@@ -108,7 +108,7 @@ def _serve(parent: Connection, served: Served) -> None:
         asyncio.run(_echo(parent))
         return
 
-    def infer(observations: Sequence[Observation]) -> list[ActionChunk]:
+    def infer(observations: Sequence[Observation], _: object) -> list[ActionChunk]:
         if served.pass_s > 0:
             time.sleep(served.pass_s + served.row_s * len(observations))
         return [_plan(observation) for observation in observations]

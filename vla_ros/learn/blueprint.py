@@ -16,8 +16,9 @@ from vla_ros.policy.features import POSE_FEATURES
 from vla_ros.policy_protocol import CameraSpec, PolicySpec
 from vla_ros.robot_config import RobotConfig
 
-# What may differ from the checkpoint to begin with; it has the chain where the spec has none yet.
-_MAY_DIFFER = ("vocab_size", "object_words", "chain")
+# What may differ from the checkpoint to begin with, or is looked at apart; it has the chain where
+# the spec has none yet.
+_MAY_DIFFER = ("vocab_size", "object_words", "chain", "prefix_steps", "rtc_delay_steps")
 _UNSIZED: dict[str, Any] = {"cameras": ("any",), "state_features": 1, "action_dim": 1}
 
 
@@ -29,6 +30,12 @@ def check_init(begun: Checkpoint, wanted: Checkpoint) -> None:
         for key, now in vars(getattr(wanted, what)).items()
         if key not in _MAY_DIFFER and (found := getattr(getattr(begun, what), key)) != now
     ]
+    delay, wanted_delay = begun.model.rtc_delay_steps, wanted.model.rtc_delay_steps
+    if delay not in (0, wanted_delay):
+        problems.append(
+            f"model.rtc_delay_steps is {delay} in the checkpoint, the options want {wanted_delay}; "
+            "it can be begun with, not changed"
+        )
     if problems:
         raise ParameterError("train --init", problems)
 
@@ -79,6 +86,7 @@ def model_config(options: TrainOptions, dataset: Dataset, tokenizer: Tokenizer) 
         text_encoder=options.text_encoder,
         task_embedding=_tasks(dataset) if options.task_embedding else (),
         object_words=_object_words(options, tokenizer),
+        rtc_delay_steps=options.rtc_delay_steps,
         **horizon,
     )
 
@@ -106,6 +114,7 @@ def policy_spec(dataset: Dataset, config: ModelConfig, robot: RobotConfig) -> Po
         action_names=tuple(dataset.action_names),
         horizon=config.horizon,
         step_s=1 / dataset.fps,
+        prefix_steps=config.prefix_steps,
     )
 
 

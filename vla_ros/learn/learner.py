@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from vla_ros.errors import CheckpointError, ParameterError
 from vla_ros.learn.batches import Batch
@@ -153,11 +154,19 @@ def new_learner(
 
 
 def _begin_with(model: VLAModel, weights: NamedWeights) -> None:
-    """Take over `weights`; words that are new to them keep their random embeddings."""
+    """Take over `weights`.
+
+    Words that are new to them keep their random embeddings. A prefix that is new to their decoder
+    is not heard yet: its columns begin with zero.
+    """
     tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+    wanted = model.state_dict()
     name = "language_encoder.token_embed.weight"
     known = tensors[name]
-    tensors[name] = torch.cat([known, model.state_dict()[name][len(known) :]])
+    tensors[name] = torch.cat([known, wanted[name][len(known) :]])
+    for name, value in wanted.items():
+        if name.startswith("action_decoder.") and value.ndim == 2:
+            tensors[name] = pad(tensors[name], (0, value.shape[1] - tensors[name].shape[1]))
     model.load_state_dict(tensors)
 
 

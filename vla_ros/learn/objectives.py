@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vla_ros.learn.batches import Batch
 from vla_ros.learn.team import ALONE, Team
 from vla_ros.model.alignment import AlignmentHeads
+from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.losses import (
     cloning_error,
@@ -22,6 +23,7 @@ from vla_ros.model.losses import (
     pointing_loss,
     row_means,
 )
+from vla_ros.model.prefix import first_steps
 from vla_ros.model.vision import to_input
 from vla_ros.model.vla import Fused, VLAModel
 
@@ -111,10 +113,13 @@ class Objective:
             generator: Of the CPU.
         """
         task_id = self._told_tasks(networks, batch, generator)
+        delay, batch = delayed(networks.model.config, batch, generator)
         with self._precision():
             fused, said = self._fuse(networks, images.to(self._device), batch, task_id)
             chunk = self._tensor(batch.chunk)
-            error = networks.model.action_decoder.error(fused.condition, chunk, generator)
+            given = None if delay is None else delay.to(self._device)
+            decoder = networks.model.action_decoder
+            error = decoder.error(fused.condition, chunk, generator, given)
             loss, action, aligned = self._sum(networks, fused, said, error, batch)
         with torch.no_grad():
             distance_m = _distance_m(networks, *self._known_targets(fused, batch))
@@ -208,6 +213,21 @@ class Objective:
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
+
+
+def delayed(
+    config: ModelConfig, batch: Batch, generator: torch.Generator
+) -> tuple[Tensor | None, Batch]:
+    """How many first steps of each row are given, int64 (B,), and the batch without them.
+
+    Between none and all that can be, each as often (2512.05964).
+    """
+    most = config.rtc_delay_steps
+    if not most:
+        return None, batch
+    delay = torch.randint(most + 1, (len(batch.chunk),), generator=generator)
+    counts = batch.valid & ~first_steps(delay, batch.valid.shape[1]).numpy()
+    return delay, replace(batch, valid=counts)
 
 
 def _distance_m(networks: Networks, seen: Tensor, target_m: Tensor) -> float:

@@ -9,7 +9,8 @@ from vla_ros.datatypes import Frame, Observation
 from vla_ros.policy_protocol import Policy
 from vla_ros.robot_config import ChunkConfig, RobotConfig
 from vla_ros.runtime.loop import ControlLoop
-from vla_ros.runtime.worker import InlineWorker
+from vla_ros.runtime.tick import Tick
+from vla_ros.runtime.worker import InlineWorker, Worker
 from vla_ros.sim.scene import CAMERAS
 from vla_ros.sim.tasks import Request
 from vla_ros.sim.world import TabletopSim
@@ -59,7 +60,9 @@ def run_episode(
     latency_s: float = 0.0,
     after_success_s: float = 0.0,
     on_tick: Callable[[], None] | None = None,
+    on_step: Callable[[ControlLoop, Tick], None] | None = None,
     switch: Switch | None = None,
+    make_worker: Callable[[Policy, float], Worker] = InlineWorker,
 ) -> Outcome:
     """Run the episode that `world` was reset to.
 
@@ -72,10 +75,12 @@ def run_episode(
         latency_s: Simulated time an inference takes.
         after_success_s: How long to go on after success.
         on_tick: Called after every control tick, for making films.
+        on_step: Called with the loop and each tick that it made, before the arm moves.
         switch: New words in mid-motion; `None` when the first ones stay.
+        make_worker: Puts the policy to work, with the latency.
     """
     policy.reset()
-    worker = InlineWorker(policy, latency_s)
+    worker = make_worker(policy, latency_s)
     loop = ControlLoop(robot=robot, spec=policy.spec, worker=worker)
     loop.activate(world.time_s)
     loop.set_instruction(world.episode.instruction)
@@ -90,9 +95,11 @@ def run_episode(
             frame_s = now_s
             for name in CAMERAS:
                 loop.put_frame(name, Frame(pixels=world.render(name), stamp_s=now_s))
-        command = loop.step(now_s).command
-        if command is not None:
-            world.set_target(command.position_rad, command.gripper_open)
+        tick = loop.step(now_s)
+        if on_step is not None:
+            on_step(loop, tick)
+        if tick.command is not None:
+            world.set_target(tick.command.position_rad, tick.command.gripper_open)
         world.advance(robot.tick_s)
         tally.update()
         if on_tick is not None:

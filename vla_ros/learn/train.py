@@ -137,6 +137,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "each time; {color}, {direction}, {place}: what the episode asks (default: none)",
     )
     add(
+        "--rtc-delay-steps",
+        type=int,
+        metavar="STEPS",
+        help="real-time chunking: up to so many first steps of each chunk are given to the decoder "
+        "and do not count in the loss, as many as are played while the policy computes, for "
+        f"chunks.join: rtc (default: {defaults.rtc_delay_steps})",
+    )
+    add(
         "--init",
         type=Path,
         metavar="CHECKPOINT",

@@ -47,6 +47,8 @@ class TrainOptions:
         wordings: YAML file of task → list of texts, in which `{color}`, `{direction}` and `{place}`
             stand for what an episode asks: one is drawn in place of the recorded words each time.
         task_embedding: Tell the model the kind of task, for every second sample.
+        rtc_delay_steps: Most first steps of a chunk that are given and do not count in the loss, as
+            if they were played while the policy computes; 0 gives none.
         init: Folder of a checkpoint to begin with, its words and statistics included; `None`
             begins with random weights.
         crop: By camera: most of the picture's edge to cut away, a share.
@@ -75,6 +77,7 @@ class TrainOptions:
     object_words: Sequence[str] | None = None
     wordings: Path | None = None
     task_embedding: bool = False
+    rtc_delay_steps: int = 0
     init: Path | None = None
     crop: Mapping[str, float] | None = None
     shift: Mapping[str, float] | None = None
@@ -105,6 +108,7 @@ class TrainOptions:
                 ("batch", self.batch, 1),
                 ("horizon", 1 if self.horizon is None else self.horizon, 1),
                 ("seed", self.seed, 0),
+                ("rtc_delay_steps", self.rtc_delay_steps, 0),
             )
             if not (type(value) is int and value >= least)
         ]

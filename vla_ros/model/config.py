@@ -56,6 +56,8 @@ class ModelConfig:
         object_words: Ids of words that only tell which object is meant, such as colours. The
             pointers hear them, the rest of the model does not: what it does to one object it does
             to all.
+        rtc_delay_steps: Most first steps of a chunk that the decoder can be given from the running
+            plan, as it was trained to be; 0 for one that was not.
 
     Raises:
         ParameterError: With all the sizes that do not go together.
@@ -79,6 +81,7 @@ class ModelConfig:
     text_encoder: str = "words"
     task_embedding: tuple[str, ...] = ()
     object_words: tuple[int, ...] = ()
+    rtc_delay_steps: int = 0
 
     def __post_init__(self) -> None:
         problems = [
@@ -117,6 +120,11 @@ class ModelConfig:
             problems.append(
                 f"text_encoder is {self.text_encoder!r}; valid: {', '.join(TEXT_ENCODERS)}"
             )
+        if type(self.rtc_delay_steps) is not int or not 0 <= self.rtc_delay_steps < self.horizon:
+            problems.append(
+                f"rtc_delay_steps is {self.rtc_delay_steps}, it must be a whole number from 0 to "
+                f"{self.horizon - 1}, less than the horizon"
+            )
         names = self.task_embedding
         if len(names) > _MOST_TASKS or len(set(names)) != len(names) or not all(names):
             problems.append(
@@ -130,6 +138,15 @@ class ModelConfig:
         if self.object_words and not self.points:
             problems.append("object_words are for the pointers, and there are none: points is 0")
         return problems
+
+    @property
+    def prefix_steps(self) -> int:
+        """Most steps of a running plan that the policy takes as a prefix; 0 when it takes none.
+
+        A diffusion head that was not trained with a prefix is guided toward one of any length.
+        """
+        is_guided = self.action_head == "diffusion" and not self.rtc_delay_steps
+        return self.horizon if is_guided else self.rtc_delay_steps
 
     @property
     def condition_dim(self) -> int:

@@ -1,19 +1,20 @@
 """From the fused features to an action chunk, normalised, shape (B, T, A).
 
 `condition` (B, K) is the fused CLS token, the state token and each camera's CLS token.
+
+A decoder with `delay_steps` was trained with a simulated delay (2512.05964): up to so many first
+steps of a chunk are given to it, from the running plan, and it decides on the rest.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
+from vla_ros.model.diffusion import cosine_alpha_bar, ddim_sample, time_embedding
+from vla_ros.model.guidance import PrefixGuide
 from vla_ros.model.losses import cloning_error, masked_mean
-
-CLIP_SAMPLE = 5.0
+from vla_ros.model.prefix import Prefix, prefix_features
 
 
 def mlp(dim_in: int, hidden: int, dim_out: int) -> nn.Sequential:
@@ -28,23 +29,57 @@ def mlp(dim_in: int, hidden: int, dim_out: int) -> nn.Sequential:
 
 
 class ActionDecoder(nn.Module):
-    """Regresses the chunk."""
+    """Regresses the chunk.
 
-    def __init__(self, condition_dim: int, action_dim: int, horizon: int, hidden: int) -> None:
+    Args:
+        delay_steps: Most first steps that can be given to it.
+    """
+
+    def __init__(
+        self,
+        condition_dim: int,
+        action_dim: int,
+        horizon: int,
+        hidden: int,
+        *,
+        delay_steps: int = 0,
+    ) -> None:
         super().__init__()
         self.chunk_shape = (horizon, action_dim)
-        self.action_head = mlp(condition_dim, hidden, horizon * action_dim)
+        self.delay_steps = delay_steps
+        given = delay_steps * (action_dim + 1)
+        self.action_head = mlp(condition_dim + given, hidden, horizon * action_dim)
 
-    def forward(self, condition: Tensor) -> Tensor:
-        """Return the chunk (B, T, A)."""
-        chunk: Tensor = self.action_head(condition)
-        return chunk.view(-1, *self.chunk_shape)
+    def forward(self, condition: Tensor, prefix: Prefix | None = None) -> Tensor:
+        """Return the chunk (B, T, A).
+
+        Args:
+            condition: Shape (B, K).
+            prefix: For a decoder with `delay_steps`, of which at most so many are frozen; they are
+                in the chunk as they are here.
+        """
+        given = prefix_features(prefix, condition, self.delay_steps, self.chunk_shape[1])
+        chunk: Tensor = self.action_head(torch.cat([condition, given], dim=-1))
+        chunk = chunk.view(-1, *self.chunk_shape)
+        return chunk if prefix is None else prefix.keep(chunk)
 
     def error(
-        self, condition: Tensor, chunk: Tensor, generator: torch.Generator | None = None
+        self,
+        condition: Tensor,
+        chunk: Tensor,
+        generator: torch.Generator | None = None,
+        delay: Tensor | None = None,
     ) -> Tensor:
-        """What behaviour cloning takes the mean of, shape (B, T, A); nothing is drawn."""
-        return cloning_error(self(condition), chunk)
+        """What behaviour cloning takes the mean of, shape (B, T, A); nothing is drawn.
+
+        Args:
+            condition: Shape (B, K).
+            chunk: What is to come out, shape (B, T, A).
+            generator: Of the CPU; not used.
+            delay: int64 (B,): first steps that are given; `None` gives none.
+        """
+        prefix = None if delay is None else Prefix(chunk, delay, delay)
+        return cloning_error(self(condition, prefix), chunk)
 
     def loss(
         self,
@@ -63,6 +98,8 @@ class DiffusionActionDecoder(nn.Module):
     Args:
         num_steps: Noise levels in training.
         sample_steps: Levels visited in sampling.
+        delay_steps: Most first steps that can be given to it. One without is guided toward a prefix
+            instead, which takes gradients at every level.
     """
 
     alpha_bar: Tensor
@@ -75,32 +112,50 @@ class DiffusionActionDecoder(nn.Module):
         hidden: int,
         num_steps: int = 100,
         sample_steps: int = 10,
+        *,
+        delay_steps: int = 0,
     ) -> None:
         super().__init__()
         self.chunk_shape = (horizon, action_dim)
-        self.sample_steps = sample_steps
+        self.sample_steps, self.delay_steps = sample_steps, delay_steps
         self.time_dim = 32
         size = horizon * action_dim
-        self.denoiser = mlp(size + condition_dim + self.time_dim, hidden, size)
+        given = delay_steps * (action_dim + 1)
+        self.denoiser = mlp(size + condition_dim + self.time_dim + given, hidden, size)
         self.register_buffer("alpha_bar", cosine_alpha_bar(num_steps), persistent=False)
 
-    def predict_noise(self, noisy: Tensor, condition: Tensor, step: Tensor) -> Tensor:
-        """Return the noise (B, T, A) in `noisy` (B, T, A) at the levels `step` (B,)."""
+    def predict_noise(
+        self, noisy: Tensor, condition: Tensor, step: Tensor, prefix: Prefix | None = None
+    ) -> Tensor:
+        """Return the noise (B, T, A) in `noisy` (B, T, A) at the levels `step` (B,).
+
+        The frozen steps of `prefix` take the place of noisy ones, for a decoder trained with them.
+        """
+        noisy = noisy if prefix is None else prefix.keep(noisy)
         time = time_embedding(step / len(self.alpha_bar), self.time_dim)
-        x = torch.cat([noisy.flatten(1), condition, time], dim=-1)
+        given = prefix_features(prefix, condition, self.delay_steps, self.chunk_shape[1])
+        x = torch.cat([noisy.flatten(1), condition, time, given], dim=-1)
         noise: Tensor = self.denoiser(x)
         return noise.view(noisy.shape)
 
     def error(
-        self, condition: Tensor, chunk: Tensor, generator: torch.Generator | None = None
+        self,
+        condition: Tensor,
+        chunk: Tensor,
+        generator: torch.Generator | None = None,
+        delay: Tensor | None = None,
     ) -> Tensor:
-        """Squared error of the noise predicted at random levels (2006.11239, eq. 14), (B, T, A)."""
+        """Squared error of the noise predicted at random levels (2006.11239, eq. 14), (B, T, A).
+
+        With a `delay` (B,) the first steps are clean, and their error means nothing.
+        """
         size, device = len(chunk), chunk.device
         step = torch.randint(len(self.alpha_bar), (size,), generator=generator).to(device)
         noise = torch.randn(chunk.shape, generator=generator).to(device)
         alpha = self.alpha_bar[step][:, None, None]
         noisy = alpha.sqrt() * chunk + (1 - alpha).sqrt() * noise
-        error = self.predict_noise(noisy, condition, step) - noise
+        prefix = None if delay is None else Prefix(chunk, delay, delay)
+        error = self.predict_noise(noisy, condition, step, prefix) - noise
         return error.square()
 
     def loss(
@@ -114,12 +169,19 @@ class DiffusionActionDecoder(nn.Module):
         return masked_mean(self.error(condition, chunk, generator), valid)
 
     def forward(
-        self, condition: Tensor, num_samples: int = 1, generator: torch.Generator | None = None
+        self,
+        condition: Tensor,
+        prefix: Prefix | None = None,
+        *,
+        num_samples: int = 1,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """Sample chunks.
 
         Args:
             condition: Shape (B, K).
+            prefix: The running plan, a row for each chunk; its frozen steps, at most `delay_steps`
+                of them for a decoder that has any, are in the chunk as they are here.
             num_samples: Chunks for each row of `condition`.
             generator: Where the starting noise comes from; `None` starts from the same noise each
                 time, so that the same condition gives the same chunk.
@@ -130,54 +192,19 @@ class DiffusionActionDecoder(nn.Module):
         condition = condition.repeat_interleave(num_samples, dim=0)
         generator = generator or torch.Generator().manual_seed(0)
         noise = torch.randn((len(condition), *self.chunk_shape), generator=generator)
+        guide = None if prefix is None or self.delay_steps else PrefixGuide(prefix)
+        given = prefix if self.delay_steps else None
+        if guide is not None:
+            with torch.inference_mode(False):  # gradients are taken of nothing made in that mode
+                condition = condition.clone()
 
         def denoise(x: Tensor, step: int) -> Tensor:
-            return self.predict_noise(x, condition, torch.full((len(x),), step, device=x.device))
+            levels = torch.full((len(x),), step, device=x.device)
+            return self.predict_noise(x, condition, levels, given)
 
-        return ddim_sample(denoise, noise.to(condition.device), self.alpha_bar, self.sample_steps)
-
-
-def ddim_sample(
-    denoise: Callable[[Tensor, int], Tensor], noise: Tensor, alpha_bar: Tensor, sample_steps: int
-) -> Tensor:
-    """Turn noise into samples without adding any (2010.02502, eq. 12 with sigma = 0).
-
-    The clean sample guessed on the way is clipped, which the paper does not do: at the first
-    levels it is the quotient of two small numbers.
-
-    Args:
-        denoise: Gives the noise in `x` at a level.
-        noise: Start, of any shape.
-        alpha_bar: Remaining signal at each level, falling, shape (num_steps,).
-        sample_steps: Levels visited.
-    """
-    levels = torch.linspace(len(alpha_bar) - 1, 0, sample_steps).round().long().tolist()
-    x = noise
-    for level, following in zip(levels, [*levels[1:], None], strict=True):
-        alpha = alpha_bar[level]
-        predicted = denoise(x, level)
-        clean = (x - (1 - alpha).sqrt() * predicted) / alpha.sqrt()
-        clean = clean.clamp(-CLIP_SAMPLE, CLIP_SAMPLE)
-        if following is None:
-            return clean
-        rest = (x - alpha.sqrt() * clean) / (1 - alpha).sqrt()
-        x = alpha_bar[following].sqrt() * clean + (1 - alpha_bar[following]).sqrt() * rest
-    return x
-
-
-def cosine_alpha_bar(num_steps: int) -> Tensor:
-    """Remaining signal at each noise level, shape (num_steps,) (2102.09672, eq. 17)."""
-    time = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    signal = torch.cos((time + 0.008) / 1.008 * math.pi / 2).square()
-    beta = (1 - signal[1:] / signal[:-1]).clamp(max=0.999)
-    return torch.cumprod(1 - beta, dim=0).float()
-
-
-def time_embedding(time: Tensor, dim: int) -> Tensor:
-    """Sines and cosines of `time` (B,) in [0, 1], shape (B, dim)."""
-    exponent = torch.arange(dim // 2, device=time.device) / (dim // 2)
-    angle = time[:, None] * 1000.0 * torch.exp(-math.log(10_000.0) * exponent)
-    return torch.cat([angle.sin(), angle.cos()], dim=-1)
+        start = noise.to(condition.device)
+        chunk = ddim_sample(denoise, start, self.alpha_bar, self.sample_steps, guide)
+        return chunk if prefix is None else prefix.keep(chunk)
 
 
 class TargetDecoder(nn.Module):

@@ -222,6 +222,6 @@ def build_decoder(config: ModelConfig) -> ActionDecoder | DiffusionActionDecoder
     sizes = (config.condition_dim, config.action_dim, config.horizon, 2 * config.width)
     match config.action_head:
         case "diffusion":
-            return DiffusionActionDecoder(*sizes)
+            return DiffusionActionDecoder(*sizes, delay_steps=config.rtc_delay_steps)
         case _:
-            return ActionDecoder(*sizes)
+            return ActionDecoder(*sizes, delay_steps=config.rtc_delay_steps)

@@ -35,7 +35,7 @@ def find_misfits(spec: PolicySpec, robot: RobotConfig) -> list[str]:
     problems = [*_robot(spec, robot), *_cameras(spec, robot)]
     problems += _names("state", spec.state_names, robot)
     problems += _names("action", spec.action_names, robot)
-    return [*problems, *_chain(spec, robot), *_chunks(spec, robot)]
+    return [*problems, *_chain(spec, robot), *_chunks(spec, robot), *_joining(spec, robot)]
 
 
 def _robot(spec: PolicySpec, robot: RobotConfig) -> list[str]:
@@ -101,4 +101,14 @@ def _chunks(spec: PolicySpec, robot: RobotConfig) -> list[str]:
         f"chunks: execute_s is {execute_s:g} s, but a chunk of the checkpoint ends after "
         f"{chunk_s:g} s ({spec.horizon} steps of {spec.step_s:g} s); lower chunks.execute_s in "
         "the robot file, or train with a longer --horizon"
+    ]
+
+
+def _joining(spec: PolicySpec, robot: RobotConfig) -> list[str]:
+    if robot.chunks.join != "rtc" or spec.prefix_steps:
+        return []
+    return [
+        "chunks: join is rtc, but this policy cannot continue a plan that runs; valid for it: "
+        "latest, blend, ensemble. One that can was trained with --rtc-delay-steps or --head "
+        "diffusion, and the robot file's actions mean absolute_joint_position and open_fraction"
     ]

@@ -33,6 +33,8 @@ from vla_ros.policy_protocol import CameraSpec, PolicySpec
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 _KEYS = ("model", "policy", "normalization", "vocabulary", "kinematic_chain", "weights_sha256")
+# Parts of the specification that other parts of the file tell.
+_DERIVED = ("chain", "prefix_steps")
 # What reading numbers and names out of any JSON can raise.
 _UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, ParameterError)
 
@@ -166,7 +168,7 @@ def _encode(checkpoint: Checkpoint, weights_sha256: str) -> dict[str, Any]:
     model = checkpoint.model
     return {
         "format_version": FORMAT_VERSION,
-        "policy": {k: v for k, v in asdict(checkpoint.spec).items() if k != "chain"},
+        "policy": {k: v for k, v in asdict(checkpoint.spec).items() if k not in _DERIVED},
         "model": asdict(model),
         "training": dict(checkpoint.training),
         "weights_sha256": weights_sha256,
@@ -205,6 +207,7 @@ def _decode(data: dict[str, Any]) -> Checkpoint:
         step_s=float(policy["step_s"]),
         chain=chain,
         action_meaning=policy.get("action_meaning", PolicySpec.action_meaning),
+        prefix_steps=config.prefix_steps,
     )
     return Checkpoint(
         model=config,

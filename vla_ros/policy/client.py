@@ -162,7 +162,7 @@ class RemotePolicy:
         """Nothing to forget here; the protocol has no word for it."""
 
     def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
-        """Let the server plan from `observation`; `prefix` is not sent.
+        """Let the server plan from `observation`, and `prefix` if its policy takes one.
 
         Raises:
             PolicyServerError: The server cannot be reached, or has gone.
@@ -175,7 +175,7 @@ class RemotePolicy:
             self._drop()
             raise PolicyServerError("the link was closed by the node")
         try:
-            answer = self._ask(link, observation)
+            answer = self._ask(link, observation, prefix)
         except BaseException:
             # Whatever is on its way would be taken for the answer to the next question.
             self._drop()
@@ -210,8 +210,8 @@ class RemotePolicy:
             raise
         return link
 
-    def _ask(self, link: Link, observation: Observation) -> Any:
-        message = messages.observation_to_message(observation, self.spec, self._keys)
+    def _ask(self, link: Link, observation: Observation, prefix: ActionPrefix | None) -> Any:
+        message = messages.observation_to_message(observation, self.spec, self._keys, prefix)
         try:
             answer = link.ask(codec.pack(message))
         except TimeoutError as error:

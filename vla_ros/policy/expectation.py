@@ -24,6 +24,7 @@ def expected_spec(robot: RobotConfig) -> PolicySpec:
         horizon=1,
         step_s=robot.chunks.expire_after_s,
         action_meaning=robot.arm_sink.meaning,
+        prefix_steps=int(robot.chunks.join == "rtc"),  # the server will tell whether that is true
     )
 
 

@@ -24,7 +24,7 @@ from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot.policies.utils import prepare_observation_for_inference
 from torch import Tensor
 
-from vla_ros.datatypes import ActionChunk, FloatArray, Frame, Observation, RobotState
+from vla_ros.datatypes import ActionChunk, ActionPrefix, FloatArray, Frame, Observation, RobotState
 from vla_ros.errors import CheckpointError, ImageError, ParameterError, StateError
 from vla_ros.image import resize
 from vla_ros.policy.lerobot_fit import ACTION, STATE, LeRobotFeatures, check_lerobot
@@ -80,8 +80,12 @@ class LeRobotPolicy:
         return LeRobotPolicy(Path(folder), robot, _device(device))
 
     @torch.inference_mode()
-    def infer_batch(self, observations: Sequence[Observation]) -> list[ActionChunk]:
-        """Plan from several observations in one pass.
+    def infer_batch(
+        self,
+        observations: Sequence[Observation],
+        prefixes: Sequence[ActionPrefix | None] = (),
+    ) -> list[ActionChunk]:
+        """Plan from several observations in one pass; no prefix is continued.
 
         Raises:
             ImageError: A camera is missing from an observation.

@@ -43,6 +43,8 @@ def joint_spec(spec: PolicySpec, robot: RobotConfig) -> PolicySpec:
         CheckpointError: Its actions are not what the robot file says they mean.
     """
     arm = robot.arm_sink
+    if _meanings(robot) != _NATIVE:  # a prefix is in joint targets, and not converted back
+        spec = replace(spec, prefix_steps=0)
     if spec.action_meaning != arm.meaning:
         raise CheckpointError(
             f"the policy's actions mean {spec.action_meaning}, robot file {robot.path.name} says "
@@ -65,9 +67,8 @@ def with_joint_actions(policy: Policy, robot: RobotConfig) -> Policy:
     Raises:
         CheckpointError: See `joint_spec`.
     """
-    meanings = robot.arm_sink.meaning, _gripper_meaning(robot)
     spec = joint_spec(policy.spec, robot)
-    return policy if meanings == _NATIVE else JointActionPolicy(policy, spec, robot)
+    return policy if _meanings(robot) == _NATIVE else JointActionPolicy(policy, spec, robot)
 
 
 class JointActionPolicy:
@@ -83,7 +84,7 @@ class JointActionPolicy:
         self._policy.reset()
 
     def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
-        """Plan from `observation`; the prefix, which is in joints, is not passed on.
+        """Plan from `observation`; no prefix, which would be in joints, is passed on.
 
         Raises:
             ActionError: The chunk has a wrong shape, a rotation that is none, or a pose that the
@@ -120,6 +121,10 @@ def to_joint_actions(
     if _gripper_meaning(robot) == "closed_fraction":
         gripper = 1.0 - gripper
     return np.concatenate([joints, gripper], axis=1)
+
+
+def _meanings(robot: RobotConfig) -> tuple[str, str]:
+    return robot.arm_sink.meaning, _gripper_meaning(robot)
 
 
 def _gripper_meaning(robot: RobotConfig) -> str:

@@ -4,7 +4,10 @@ The protocol is openpi's: the server greets with its metadata; then each observa
 
 - Observation: `observation/image/<camera>` uint8 (H, W, 3) RGB for each camera, of any size;
   `observation/state` (S,) in the order of `state_names`, joints [rad], gripper opening last;
-  `prompt`, the instruction.
+  `prompt`, the instruction. For a policy that takes a prefix there may be one, both or none:
+  `observation/prefix` (n, A), what the running plan does at the due times of the first n steps, in
+  the order of `action_names`, and `observation/prefix_frozen`, how many of them will have been
+  played when the answer is there.
 - Answer: `actions` (T, A) in the order of `action_names`, and `server_timing` with `infer_ms`.
 - Metadata: `vla_ros` with the `PolicySpec` and the SHA-256 of the weights; other servers have none,
   and the robot file says it.
@@ -20,10 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from vla_ros.datatypes import FloatArray, Frame, Observation, RobotState
+from vla_ros.datatypes import ActionPrefix, FloatArray, Frame, Observation, RobotState
 from vla_ros.errors import MessageError
 from vla_ros.image import RESIZE_MODES, resize
 from vla_ros.kinematics import KinematicChain
+from vla_ros.policy.prefix_message import FROZEN, PREFIX, prefix_to_message
 from vla_ros.policy_protocol import CameraSpec, PolicySpec
 from vla_ros.robot_config import GRIPPER
 
@@ -62,10 +66,18 @@ def keys_of(spec: PolicySpec) -> ObservationKeys:
 
 
 def observation_to_message(
-    observation: Observation, spec: PolicySpec, keys: ObservationKeys
+    observation: Observation,
+    spec: PolicySpec,
+    keys: ObservationKeys,
+    prefix: ActionPrefix | None = None,
 ) -> dict[str, Any]:
-    """The message of an observation; pictures are made as large as the policy wants them."""
+    """The message of an observation; pictures are made as large as the policy wants them.
+
+    A `prefix` is cut to what the policy takes.
+    """
     message: dict[str, Any] = {keys.prompt: observation.instruction}
+    prefix = None if prefix is None else prefix.first(spec.prefix_steps)
+    message |= {} if prefix is None else prefix_to_message(prefix)
     for camera in spec.cameras:
         pixels = observation.frames[camera.name].pixels
         pixels = resize(pixels, camera.height_px, camera.width_px, camera.resize)
@@ -89,13 +101,14 @@ def observation_from_message(message: object, spec: PolicySpec) -> Observation:
     if not isinstance(message, dict):
         raise MessageError(f"an observation is a map, got a {type(message).__name__}")
     keys = keys_of(spec)
-    valid = [*keys.images.values(), str(keys.state), keys.prompt]
+    needed = [*keys.images.values(), str(keys.state), keys.prompt]
+    valid = [*needed, *([PREFIX, FROZEN] if spec.prefix_steps else [])]
     unknown = [str(key)[:80] for key in message if key not in valid]
     problems = [f"{key!r} is unknown; valid: {', '.join(valid)}" for key in unknown[:5]]
-    problems += [f"{key!r} is missing" for key in valid if key not in message]
+    problems += [f"{key!r} is missing" for key in needed if key not in message]
     problems += [
         f"{key!r} {problem}"
-        for key in valid
+        for key in needed
         if key in message
         for problem in _problems(key, message[key], keys, spec)
     ]
@@ -223,6 +236,7 @@ def _spec(said: Mapping[str, Any]) -> PolicySpec:
     names = (*said["state_names"], *said["action_names"], said["robot"], said["action_meaning"])
     sides = [side for camera in cameras for side in (camera.height_px, camera.width_px)]
     horizon, step_s = int(said["horizon"]), float(said["step_s"])
+    prefix_steps = int(said.get("prefix_steps", 0))  # a server of before it does not say
     if not all(isinstance(name, str) for name in (*names, *(camera.name for camera in cameras))):
         raise ValueError("a name is no text")
     if not all(type(side) is int and 1 <= side <= _MAX_SIDE_PX for side in sides):
@@ -231,6 +245,8 @@ def _spec(said: Mapping[str, Any]) -> PolicySpec:
         raise ValueError(f"a camera's resize is none of {', '.join(RESIZE_MODES)}")
     if not (1 <= horizon <= _MAX_STEPS and math.isfinite(step_s) and step_s > 0):
         raise ValueError(f"horizon {horizon}, step_s {step_s}")
+    if not 0 <= prefix_steps <= horizon:
+        raise ValueError(f"prefix_steps {prefix_steps}, horizon {horizon}")
     return PolicySpec(
         robot=said["robot"],
         cameras=cameras,
@@ -240,6 +256,7 @@ def _spec(said: Mapping[str, Any]) -> PolicySpec:
         step_s=step_s,
         chain=None if said["chain"] is None else _chain(said["chain"]),
         action_meaning=said["action_meaning"],
+        prefix_steps=prefix_steps,
     )
 
 

@@ -23,6 +23,7 @@ from websockets.http11 import Request, Response
 from vla_ros.errors import MessageError, VlaError
 from vla_ros.policy import codec, messages
 from vla_ros.policy.batching import Batcher, InferBatch
+from vla_ros.policy.prefix_message import prefix_from_message
 from vla_ros.policy_protocol import PolicySpec
 
 _log = logging.getLogger(__name__)
@@ -164,8 +165,10 @@ class _Clients:
     async def _plan(self, content: str | bytes) -> dict[str, Any]:
         if isinstance(content, str):
             raise MessageError("an observation is a binary frame, got a text frame")
-        observation = messages.observation_from_message(codec.unpack(content), self._spec)
-        chunk = await self._batcher.plan(observation)
+        message = codec.unpack(content)
+        observation = messages.observation_from_message(message, self._spec)
+        prefix = prefix_from_message(message, self._spec)
+        chunk = await self._batcher.plan(observation, prefix)
         timing = {"infer_ms": chunk.inference_s * 1e3}
         return {messages.ACTIONS: chunk.actions, messages.TIMING: timing}
 

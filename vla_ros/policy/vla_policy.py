@@ -18,6 +18,7 @@ from vla_ros.datatypes import ActionChunk, ActionPrefix, FloatArray, Frame, Obse
 from vla_ros.errors import CheckpointError, ImageError, ParameterError, StateError
 from vla_ros.image import resize
 from vla_ros.model.config import ModelConfig
+from vla_ros.model.prefix import Prefix
 from vla_ros.model.tokenizer import CLS, UNK
 from vla_ros.model.vision import to_input
 from vla_ros.model.vla import VLAModel
@@ -34,7 +35,7 @@ _REMEMBERED_TEXTS = 64
 class VLAPolicy:
     """Plans chunks of absolute joint targets from pictures, robot state and an instruction.
 
-    Deterministic: the same observation gives the same chunk.
+    Deterministic: the same observation, and prefix if there is one, gives the same chunk.
     """
 
     def __init__(
@@ -84,11 +85,11 @@ class VLAPolicy:
         return VLAPolicy(checkpoint, model, chosen, precision)
 
     def reset(self) -> None:
-        """Nothing to forget: a chunk depends on one observation only."""
+        """Nothing to forget: a chunk depends on one observation, and its prefix, only."""
 
     @torch.inference_mode()
     def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
-        """Plan from `observation`; `prefix` is not used.
+        """Plan from `observation`, and continue `prefix` if the checkpoint can.
 
         Raises:
             ImageError: A camera is missing from the observation.
@@ -102,7 +103,7 @@ class VLAPolicy:
             *self._encode_text(observation.instruction),
             self._features(state),
         )
-        chunk = self._model.action_decoder(condition)
+        chunk = self._decode(condition, prefix, state)
         actions = self.checkpoint.normalizer.denormalize_chunk(chunk[0].cpu().numpy(), state)
         return ActionChunk(
             actions=actions,
@@ -113,8 +114,16 @@ class VLAPolicy:
         )
 
     @torch.inference_mode()
-    def infer_batch(self, observations: Sequence[Observation]) -> list[ActionChunk]:
+    def infer_batch(
+        self,
+        observations: Sequence[Observation],
+        prefixes: Sequence[ActionPrefix | None] | None = None,
+    ) -> list[ActionChunk]:
         """Plan from several observations in one pass: the chunks that `infer` gives for each.
+
+        Args:
+            observations: What to plan from.
+            prefixes: The plan that each is to continue; `None` for none.
 
         Raises:
             ImageError, StateError, InstructionError: As `infer`, for any of them.
@@ -128,7 +137,8 @@ class VLAPolicy:
         )
         # Row by row, for little time: the diffusion head starts every batch from the same noise,
         # and its second row from other noise than its first.
-        rows = [self._model.action_decoder(row[None]) for row in condition]
+        asked = zip(condition, prefixes or [None] * len(states), states, strict=True)
+        rows = [self._decode(row[None], prefix, state) for row, prefix, state in asked]
         chunks = self.checkpoint.normalizer.denormalize_chunk(torch.cat(rows).cpu().numpy(), states)
         elapsed_s = time.perf_counter() - begin
         return [
@@ -162,6 +172,23 @@ class VLAPolicy:
         edge = math.isqrt(shares.shape[-1])
         grids = shares.view(len(shares), edge, edge).cpu().numpy().astype(np.float64)
         return {camera.name: grid for camera, grid in zip(self.spec.cameras, grids, strict=True)}
+
+    def _decode(self, condition: Tensor, prefix: ActionPrefix | None, state: FloatArray) -> Tensor:
+        """The normalised chunk (1, T, A) for a condition (1, K), planned in `state`."""
+        chunk: Tensor = self._model.action_decoder(condition, self._prefix(prefix, state))
+        return chunk
+
+    def _prefix(self, prefix: ActionPrefix | None, state: FloatArray) -> Prefix | None:
+        """What the decoder takes of `prefix`; `None` when it takes none, or there is none."""
+        prefix = None if prefix is None else prefix.first(self.spec.prefix_steps)
+        if prefix is None:
+            return None
+        known = len(prefix.actions)
+        actions = np.repeat(prefix.actions[-1:], self.spec.horizon, axis=0)
+        actions[:known] = prefix.actions
+        chunk = self.checkpoint.normalizer.normalize_chunk(actions, state)
+        counts = np.array([[prefix.frozen], [known]])
+        return Prefix(self._tensor(chunk[None]), *self._tensor(counts))
 
     def _state(self, state: RobotState) -> FloatArray:
         gripper = [] if state.gripper_open is None else [state.gripper_open]
@@ -224,7 +251,12 @@ class VLAPolicy:
         # Not the checked way itself: what counts as its first observation is a real one.
         warm_up = self._fuse.warm_up if isinstance(self._fuse, CheckedFuse) else self._fuse
         warm_up(*inputs)
-        self._model.act(*inputs)
+        self._decode(self._model.fuse(*inputs).condition, *self._pretended_prefix())
+
+    def _pretended_prefix(self) -> tuple[ActionPrefix, FloatArray]:
+        """One of zeros, and a state: gradients, where the decoder takes them, need a start too."""
+        actions = np.zeros((self.spec.horizon, len(self.spec.action_names)))
+        return ActionPrefix(actions=actions, frozen=1), np.zeros(len(self.spec.state_names))
 
 
 def choose_device(name: str) -> torch.device:

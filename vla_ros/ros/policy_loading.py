@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from vla_ros.datatypes import ActionChunk, Observation
+from vla_ros.datatypes import ActionChunk, ActionPrefix, Observation
 from vla_ros.policy_protocol import Policy
 from vla_ros.ros.params import VlaNodeParameters
 from vla_ros.runtime import ThreadWorker, Worker, WorkerError
@@ -70,9 +70,11 @@ class LoadingWorker:
         """Stamp of the oldest picture behind the chunk that starts at `chunk_start_s`."""
         return self._image_stamps_s.get(chunk_start_s)
 
-    def request(self, observation: Observation, now_s: float) -> bool:
+    def request(
+        self, observation: Observation, now_s: float, prefix: ActionPrefix | None = None
+    ) -> bool:
         """Pass on; `False` while there is no policy."""
-        if self._worker is None or not self._worker.request(observation, now_s):
+        if self._worker is None or not self._worker.request(observation, now_s, prefix):
             return False
         stamps_s = [frame.stamp_s for frame in observation.frames.values()]
         self._image_stamps_s[observation.stamp_s] = min(stamps_s, default=observation.stamp_s)

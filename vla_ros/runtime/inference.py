@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vla_ros.datatypes import ActionChunk, Frame, Observation, Status
+from vla_ros.datatypes import ActionChunk, ActionPrefix, Frame, Observation, Status
 from vla_ros.errors import InstructionError
 from vla_ros.runtime.delay import Delay
 from vla_ros.runtime.latest import Obstacle
@@ -70,11 +70,13 @@ class Inference:
         """Whether none of the pictures has been planned from."""
         return all(self._seen_s.get(name) != frame.stamp_s for name, frame in frames.items())
 
-    def request(self, observation: Observation, now_s: float) -> None:
-        """Ask for a plan; a busy worker is asked again at the next tick."""
+    def request(
+        self, observation: Observation, now_s: float, prefix: ActionPrefix | None = None
+    ) -> None:
+        """Ask for a plan, one that continues `prefix`; a busy worker is asked at the next tick."""
         if self._waiting_since_s is None:
             self._waiting_since_s = now_s
-        if self._worker.request(observation, now_s):
+        if self._worker.request(observation, now_s, prefix):
             self._asked, self._asked_s, self._is_void = observation, now_s, False
             self._seen_s = {name: frame.stamp_s for name, frame in observation.frames.items()}
 

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vla_ros.datatypes import ActionChunk, Command, Frame, Observation, RobotState, Status
+from vla_ros.datatypes import (
+    ActionChunk,
+    Command,
+    FloatArray,
+    Frame,
+    Observation,
+    RobotState,
+    Status,
+)
 from vla_ros.errors import ActionError, InstructionError
 from vla_ros.policy_protocol import PolicySpec
 from vla_ros.robot_config import RobotConfig
@@ -154,6 +162,10 @@ class ControlLoop:
         """Newest picture of each camera that has sent one."""
         return self._latest.frames
 
+    def planned(self, time_s: float) -> tuple[FloatArray, FloatArray] | None:
+        """Target (A,) and its slope (A,) in the running plan, before shaping; `None` without."""
+        return self._scheduler.sample(time_s)
+
     def plan_ahead(self, now_s: float) -> list[Command]:
         """The commands that would follow this tick's if nothing new came, until rest."""
         return self._motion.ahead(self._scheduler, now_s)
@@ -172,7 +184,7 @@ class ControlLoop:
             return
         is_ready = self._forbidden(now_s) is None and self._unready(now_s) is None
         if is_ready and self._may_ask_at_once(now_s):
-            self._inference.request(self._observation(), now_s)
+            self._request(now_s)
 
     def step(self, now_s: float, *, standstill_s: float = 0.0) -> Tick:
         """One tick: never blocks, never raises on bad data.
@@ -189,14 +201,14 @@ class ControlLoop:
         if obstacle is not None:
             self._inference.void()
         elif self._is_due(now_s, has_news=self._inference.is_any_new(self._latest.frames)):
-            self._inference.request(self._observation(), now_s)
+            self._request(now_s)
         self._receive(now_s)
         obstacle = self._forbidden(now_s, standstill_s) or obstacle or self._inference.trouble
         if obstacle is not None:
             self._scheduler.clear()
             return self._tick(obstacle, self._motion.hold(now_s), now_s)
         if self._may_ask_at_once(now_s):
-            self._inference.request(self._observation(), now_s)
+            self._request(now_s)
         planned = self._scheduler.sample(now_s)
         if planned is None:
             return self._tick(self._planless(now_s), self._motion.hold(now_s), now_s)
@@ -251,6 +263,13 @@ class ControlLoop:
     def _may_ask_at_once(self, now_s: float) -> bool:
         """Whether the policy is free, its next plan is due, and every picture is new."""
         return self._inference.are_all_new(self._latest.frames) and self._is_due(now_s)
+
+    def _request(self, now_s: float) -> None:
+        """Ask for a plan from what is newest, one that continues what is played meanwhile."""
+        observation = self._observation()
+        there_s = now_s + self._inference.delay.expected_s
+        prefix = self._scheduler.prefix(observation.stamp_s, there_s)
+        self._inference.request(observation, now_s, prefix)
 
     def _observation(self) -> Observation:
         return Observation(

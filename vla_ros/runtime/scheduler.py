@@ -7,7 +7,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from vla_ros.datatypes import ActionChunk, FloatArray
+from vla_ros.datatypes import ActionChunk, ActionPrefix, FloatArray
 from vla_ros.robot_config import ChunkConfig
 from vla_ros.runtime.averaging import Votes, average
 
@@ -15,6 +15,7 @@ from vla_ros.runtime.averaging import Votes, average
 # slightly ahead makes up for the time a jerk-limited joint needs to change its speed: measured at
 # 1 rad/s and 20 Hz steps, it cut the tracking error from 1.7 mrad to 1.0 and the jerk to a quarter.
 _SLOPE_BEHIND, _SLOPE_AHEAD = 0.25, 0.75
+_ROUNDING_S = 1e-6
 
 
 class ChunkScheduler:
@@ -33,9 +34,9 @@ class ChunkScheduler:
         self._due_s: list[float] = []
         self._points: list[FloatArray] = []
         self._votes = Votes()
-        fades = chunks.join == "blend" and chunks.blend_s > 0
+        fades = chunks.join in ("blend", "rtc") and chunks.blend_s > 0
         self._fade_s = chunks.blend_s if fades else 0.0
-        self._is_smooth = fades or chunks.join == "ensemble"
+        self._is_smooth = fades or chunks.join in ("ensemble", "rtc")
 
     def clear(self) -> None:
         """Drop the running plan."""
@@ -71,6 +72,7 @@ class ChunkScheduler:
         - `blend`: offset-align-and-fade,
           a'(t) = a(t) + (running(now) - a(now)) * max(0, 1 - (t - now) / blend_s).
         - `ensemble`: the mean of all plans for a moment, see `averaging.py`.
+        - `rtc`: the policy made it to continue the running plan; what is left is faded out.
 
         Args:
             chunk: Actions (T, A).
@@ -96,6 +98,33 @@ class ChunkScheduler:
         past_s, past = self._past(now_s) if self._is_smooth else ([], [])
         self._due_s, self._points, self.chunk = past_s + times_s, past + points, chunk
         return True
+
+    def prefix(self, start_s: float, there_s: float) -> ActionPrefix | None:
+        """What is planned for the steps of a chunk that is about to be asked for.
+
+        The policy's steps are taken to be as long, and as many, as those of its last chunk.
+
+        Args:
+            start_s: Stamp of the observation that it will be computed from.
+            there_s: When it is expected; what is due by then is frozen, with the step that is under
+                way at that moment.
+
+        Returns:
+            `None` when nothing is planned, or chunks join another way.
+        """
+        if self.chunk is None or self._chunks.join != "rtc":
+            return None
+        step_s = self.chunk.step_s
+        due_s = start_s + step_s * np.arange(1, len(self.chunk.actions) + 1)
+        ends_s = min(self._due_s[-1], self.chunk.start_s + self._chunks.expire_after_s)
+        due_s = due_s[due_s <= ends_s + _ROUNDING_S]
+        if not len(due_s):
+            return None
+        frozen = math.ceil((there_s - start_s - _ROUNDING_S) / step_s)
+        return ActionPrefix(
+            actions=np.array([self._at(time_s) for time_s in due_s]),
+            frozen=min(max(frozen, 0), len(due_s)),
+        )
 
     def sample(self, now_s: float) -> tuple[FloatArray, FloatArray] | None:
         """Target (A,) and its slope (A,) at `now_s`; `None` without a chunk or when it expired.
@@ -126,11 +155,13 @@ class ChunkScheduler:
         It is what was the target then, so that a chunk of one step is reached on a straight line.
         Joints that join smoothly take the first two steps extended backwards instead: the policy
         plans from the measured pose, which lags behind the target, and a line from the target to
-        the first step would have another slope than the plan.
+        the first step would have another slope than the plan. A plan that was made to continue the
+        running one is of no other slope.
         """
         start = self._at(chunk.start_s) if self._due_s else origin
         start = chunk.actions[0].copy() if start is None else start.copy()
-        if self._is_smooth and len(chunk.actions) > 1:
+        continues = self._chunks.join == "rtc" and bool(self._due_s)
+        if self._is_smooth and not continues and len(chunk.actions) > 1:
             start[: self._joints] = (2 * chunk.actions[0] - chunk.actions[1])[: self._joints]
         return start
 

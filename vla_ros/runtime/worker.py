@@ -10,7 +10,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Protocol
 
-from vla_ros.datatypes import ActionChunk, Observation
+from vla_ros.datatypes import ActionChunk, ActionPrefix, Observation
 from vla_ros.errors import ActionError, InstructionError, PolicyServerError
 from vla_ros.policy_protocol import Policy
 
@@ -38,13 +38,23 @@ class WorkerError:
 
 
 Result = ActionChunk | WorkerError
+# Generation, whether the policy forgets the episode first, and what it plans from.
+_Job = tuple[int, bool, Observation, ActionPrefix | None]
 
 
 class Worker(Protocol):
     """Runs a policy beside the loop; holds one observation at a time."""
 
-    def request(self, observation: Observation, now_s: float) -> bool:
-        """Start planning from `observation`; `False` when still busy with an earlier one."""
+    def request(
+        self, observation: Observation, now_s: float, prefix: ActionPrefix | None = None
+    ) -> bool:
+        """Start planning from `observation`; `False` when still busy with an earlier one.
+
+        Args:
+            observation: What the policy sees.
+            now_s: Time of the tick.
+            prefix: The running plan, for a policy that continues it.
+        """
 
     def poll(self, now_s: float) -> Result | None:
         """The finished plan, once; `None` when there is none. Never blocks."""
@@ -66,11 +76,13 @@ class InlineWorker:
         self._result: Result | None = None
         self._ready_s = 0.0
 
-    def request(self, observation: Observation, now_s: float) -> bool:
+    def request(
+        self, observation: Observation, now_s: float, prefix: ActionPrefix | None = None
+    ) -> bool:
         """Plan at once, unless a result is still to be given out."""
         if self._result is not None:
             return False
-        self._result = _infer(self._policy, observation, reset=self._reset)
+        self._result = _infer(self._policy, observation, prefix, reset=self._reset)
         self._reset = False
         self._ready_s = now_s + self._latency_s
         return True
@@ -102,7 +114,7 @@ class ThreadWorker:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._jobs: queue.SimpleQueue[tuple[int, bool, Observation] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[int, Result]] = queue.SimpleQueue()
         self._generation = 0
         self._reset = False
@@ -111,12 +123,14 @@ class ThreadWorker:
         self._thread = threading.Thread(target=self._run, name="vla-policy", daemon=True)
         self._thread.start()
 
-    def request(self, observation: Observation, now_s: float) -> bool:
+    def request(
+        self, observation: Observation, now_s: float, prefix: ActionPrefix | None = None
+    ) -> bool:
         """Hand `observation` to the thread, unless it is still computing."""
         self._collect()
         if self._computing or self._result is not None:
             return False
-        self._jobs.put((self._generation, self._reset, observation))
+        self._jobs.put((self._generation, self._reset, observation, prefix))
         self._reset = False
         self._computing = True
         return True
@@ -149,16 +163,18 @@ class ThreadWorker:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            generation, reset, observation = job
-            self._done.put((generation, _infer(self._policy, observation, reset=reset)))
+            generation, reset, observation, prefix = job
+            self._done.put((generation, _infer(self._policy, observation, prefix, reset=reset)))
 
 
-def _infer(policy: Policy, observation: Observation, *, reset: bool) -> Result:
+def _infer(
+    policy: Policy, observation: Observation, prefix: ActionPrefix | None, *, reset: bool
+) -> Result:
     started_s = time.perf_counter()
     try:
         if reset:
             policy.reset()
-        return _chunk(policy.infer(observation))
+        return _chunk(policy.infer(observation, prefix))
     except InstructionError as error:
         return WorkerError(
             message=str(error),
