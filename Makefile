@@ -134,20 +134,24 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix $(CHECKED)
 	@$(BIN)/ruff format $(CHECKED)
 
+# Each round records what the expert does where the policy of the round before got to.
+define TRAIN
+	@$(BIN)/python -m vla_ros train --config config/train/tabletop_$(1).yaml --data $(DATA) --out $(2) \
+		$(if $(3),--init $(3)) $(if $(wildcard $(2)/training_state.pt),--resume) $(ARGS)
+endef
+define CORRECT
+	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections $(1) --checkpoint $(2)
+endef
+
 train: $(STAMP)
 	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 2550 --moments 8000
-	@$(BIN)/python -m vla_ros train --config config/train/tabletop.yaml --data $(DATA) \
-		--out $(OUT)_first $(if $(wildcard $(OUT)_first/training_state.pt),--resume) $(ARGS)
-	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections 2500 \
-		--checkpoint $(OUT)_first
-	@$(BIN)/python -m vla_ros train --config config/train/tabletop_corrections.yaml --data $(DATA) \
-		--init $(OUT)_first --out $(OUT)_second \
-		$(if $(wildcard $(OUT)_second/training_state.pt),--resume) $(ARGS)
-	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections 5000 \
-		--checkpoint $(OUT)_second
-	@$(BIN)/python -m vla_ros train --config config/train/tabletop_more_corrections.yaml \
-		--data $(DATA) --init $(OUT)_second --out $(OUT) \
-		$(if $(wildcard $(OUT)/training_state.pt),--resume) $(ARGS)
+	$(call TRAIN,1,$(OUT)_1)
+	$(call CORRECT,2500,$(OUT)_1)
+	$(call TRAIN,2,$(OUT)_2,$(OUT)_1)
+	$(call CORRECT,5000,$(OUT)_2)
+	$(call TRAIN,3,$(OUT)_3,$(OUT)_2)
+	$(call CORRECT,7200,$(OUT)_3)
+	$(call TRAIN,4,$(OUT),$(OUT)_3)
 
 ablations: $(STAMP)
 	@$(BIN)/python -m vla_ros ablate --data $(DATA) --out runs/ablations $(ARGS)
