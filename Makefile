@@ -136,7 +136,7 @@ format: $(STAMP)
 
 # Each round records what the expert does where the policy of the round before got to.
 define TRAIN
-	@$(BIN)/python -m vla_ros train --config config/train/tabletop_$(1).yaml --data $(DATA) --out $(2) \
+	@$(BIN)/python -m vla_ros train --config config/train/$(1).yaml --data $(DATA) --out $(2) \
 		$(if $(3),--init $(3)) $(if $(wildcard $(2)/training_state.pt),--resume) $(ARGS)
 endef
 define CORRECT
@@ -145,13 +145,9 @@ endef
 
 train: $(STAMP)
 	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 2550 --moments 8000
-	$(call TRAIN,1,$(OUT)_1)
-	$(call CORRECT,2500,$(OUT)_1)
-	$(call TRAIN,2,$(OUT)_2,$(OUT)_1)
-	$(call CORRECT,5000,$(OUT)_2)
-	$(call TRAIN,3,$(OUT)_3,$(OUT)_2)
-	$(call CORRECT,7200,$(OUT)_3)
-	$(call TRAIN,4,$(OUT),$(OUT)_3)
+	$(call TRAIN,tabletop,$(OUT)_first)
+	$(call CORRECT,2500,$(OUT)_first)
+	$(call TRAIN,tabletop_corrections,$(OUT),$(OUT)_first)
 
 ablations: $(STAMP)
 	@$(BIN)/python -m vla_ros ablate --data $(DATA) --out runs/ablations $(ARGS)

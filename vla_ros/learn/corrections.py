@@ -15,8 +15,6 @@ from vla_ros.learn.expert_policy import STEP_S, ExpertPolicy, Row
 from vla_ros.policy_protocol import Policy
 
 _POLICY_S, _EXPERT_S = (0.5, 4.0), (1.2, 2.2)
-# Some first turns last until the policy is where it would stay for ever, short of its goal.
-_LONG_SHARE, _LONG_S = 0.4, (4.0, 9.0)
 # From here on the expert drives, so that the episode comes to its end.
 _LAST_TURN_S = 9.0
 
@@ -49,8 +47,7 @@ class TakeTurns:
         """Let the policy begin; the turns recorded so far stay."""
         self._policy.reset()
         self._expert_drives = False
-        is_long = self._rng.random() < _LONG_SHARE
-        self._end_s = self._rng.uniform(*(_LONG_S if is_long else _POLICY_S))
+        self._end_s = self._rng.uniform(*_POLICY_S)
         self._plan: list[ActionChunk] = []
 
     def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
