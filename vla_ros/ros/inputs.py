@@ -122,7 +122,6 @@ class Inputs:
         def put(frame: Frame) -> None:
             if not self.is_paused:
                 self._loop.put_frame(name, frame)
-                self._loop.ask(self._node.get_clock().now().nanoseconds * 1e-9)
 
         def refuse(error: VlaError) -> None:
             self._refuse(self.counts[camera.topic], camera.topic, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vla_ros.datatypes import Observation
+from vla_ros.datatypes import ActionPrefix, Observation
 from vla_ros.policy_protocol import Policy
 from vla_ros.ros.replay_bag import ROUNDING_S, RecordedPlan
 from vla_ros.runtime.worker import InlineWorker, Result
@@ -18,13 +18,15 @@ class ReplayWorker:
         self._plans = plans
         self._used_s = 0.0
 
-    def request(self, observation: Observation, now_s: float) -> bool:
+    def request(
+        self, observation: Observation, now_s: float, prefix: ActionPrefix | None = None
+    ) -> bool:
         """Plan, unless the recorded plan came from a later observation, or there is none."""
         plan = next((one for one in self._plans if one.used_s >= now_s - ROUNDING_S), None)
         if plan is None or observation.stamp_s < plan.start_s - ROUNDING_S:
             return False
         self._used_s = plan.used_s
-        return self._worker.request(observation, now_s)
+        return self._worker.request(observation, now_s, prefix)
 
     def poll(self, now_s: float) -> Result | None:
         """The plan, from the tick on that followed the recorded one."""

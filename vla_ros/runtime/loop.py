@@ -174,18 +174,6 @@ class ControlLoop:
         """Whether `step(now_s)` would send an observation, if pictures and joints are fresh."""
         return self._forbidden(now_s) is None and bool(self._instruction) and self._is_due(now_s)
 
-    def ask(self, now_s: float) -> None:
-        """Send an observation now, when every picture is new: not as late as the next tick.
-
-        Args:
-            now_s: As in `step`; between two ticks.
-        """
-        if self._last_s is None or self._gate.broken is not None:
-            return
-        is_ready = self._forbidden(now_s) is None and self._unready(now_s) is None
-        if is_ready and self._may_ask_at_once(now_s):
-            self._request(now_s)
-
     def step(self, now_s: float, *, standstill_s: float = 0.0) -> Tick:
         """One tick: never blocks, never raises on bad data.
 
