@@ -5,7 +5,7 @@ It stands at the bottom layer, so that the runtime can name it without importing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -65,6 +65,21 @@ class PolicySpec:
     chain: KinematicChain | None = field(default=None, compare=False)
     action_meaning: str = "absolute_joint_position"
     prefix_steps: int = 0
+
+    def chunks(
+        self, actions: FloatArray, observations: Sequence[Observation], inference_s: float
+    ) -> list[ActionChunk]:
+        """Chunks that begin when they were observed, from `actions` (B, T, A) of B observations."""
+        return [
+            ActionChunk(
+                actions=steps,
+                start_s=observation.stamp_s,
+                step_s=self.step_s,
+                epoch=observation.epoch,
+                inference_s=inference_s,
+            )
+            for steps, observation in zip(actions, observations, strict=True)
+        ]
 
 
 class Policy(Protocol):

@@ -93,17 +93,7 @@ class LeRobotPolicy:
         """
         begin = time.perf_counter()
         chunks = self._units.actions(self._plan(self._batch(observations)).numpy())
-        elapsed_s = time.perf_counter() - begin
-        return [
-            ActionChunk(
-                actions=actions,
-                start_s=observation.stamp_s,
-                step_s=self.spec.step_s,
-                epoch=observation.epoch,
-                inference_s=elapsed_s,
-            )
-            for actions, observation in zip(chunks, observations, strict=True)
-        ]
+        return self.spec.chunks(chunks, observations, time.perf_counter() - begin)
 
     def _warm_up(self, robot: RobotConfig) -> None:
         """Compute once, so that the first chunk is as quick as the others, and of its size."""

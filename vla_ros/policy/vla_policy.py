@@ -140,17 +140,7 @@ class VLAPolicy:
         asked = zip(condition, prefixes or [None] * len(states), states, strict=True)
         rows = [self._decode(row[None], prefix, state) for row, prefix, state in asked]
         chunks = self.checkpoint.normalizer.denormalize_chunk(torch.cat(rows).cpu().numpy(), states)
-        elapsed_s = time.perf_counter() - begin
-        return [
-            ActionChunk(
-                actions=actions,
-                start_s=observation.stamp_s,
-                step_s=self.spec.step_s,
-                epoch=observation.epoch,
-                inference_s=elapsed_s,
-            )
-            for actions, observation in zip(chunks, observations, strict=True)
-        ]
+        return self.spec.chunks(chunks, observations, time.perf_counter() - begin)
 
     @torch.inference_mode()
     def attention(self, observation: Observation) -> Mapping[str, FloatArray]:
