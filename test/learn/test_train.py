@@ -345,6 +345,24 @@ def test_a_training_that_begins_with_a_checkpoint_learns_new_words(
     VLAPolicy.load(tmp_path / "second", device="cpu")
 
 
+def test_a_glimpse_that_is_begun_with_changes_nothing_at_first(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    first = begin(dataset, robot, tmp_path / "first")
+    first.save(finished=True)
+    changes = {"init": tmp_path / "first", "glimpse_px": 8}
+    second = begin(dataset, robot, tmp_path / "second", **changes)
+    images = torch.rand(2, 2, 3, 32, 32)
+    tokens, state = torch.tensor([[CLS, 4, 5]] * 2), torch.zeros(2, 17)
+    chunks = [one.learner.average.model(images, tokens, state) for one in (first, second)]
+    torch.testing.assert_close(*chunks)
+    second.step()
+    second.save(finished=True)
+    assert VLAPolicy.load(tmp_path / "second", device="cpu") is not None
+    with pytest.raises(ParameterError, match="glimpse_px is 8 in the checkpoint, .* want 16"):
+        begin(dataset, robot, tmp_path / "third", init=tmp_path / "second", glimpse_px=16)
+
+
 def test_object_words_must_be_words_of_the_data(
     dataset: Dataset, robot: RobotConfig, tmp_path: Path
 ) -> None:

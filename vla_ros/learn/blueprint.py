@@ -18,7 +18,14 @@ from vla_ros.robot_config import RobotConfig
 
 # What may differ from the checkpoint to begin with, or is looked at apart; it has the chain where
 # the spec has none yet.
-_MAY_DIFFER = ("vocab_size", "object_words", "chain", "prefix_steps", "rtc_delay_steps")
+_MAY_DIFFER = (
+    "vocab_size",
+    "object_words",
+    "chain",
+    "prefix_steps",
+    "rtc_delay_steps",
+    "glimpse_px",
+)
 _UNSIZED: dict[str, Any] = {"cameras": ("any",), "state_features": 1, "action_dim": 1}
 
 
@@ -30,11 +37,17 @@ def check_init(begun: Checkpoint, wanted: Checkpoint) -> None:
         for key, now in vars(getattr(wanted, what)).items()
         if key not in _MAY_DIFFER and (found := getattr(getattr(begun, what), key)) != now
     ]
-    delay, wanted_delay = begun.model.rtc_delay_steps, wanted.model.rtc_delay_steps
-    if delay not in (0, wanted_delay):
+    for name in ("rtc_delay_steps", "glimpse_px"):
+        found, now = getattr(begun.model, name), getattr(wanted.model, name)
+        if found not in (0, now):
+            problems.append(
+                f"model.{name} is {found} in the checkpoint, the options want {now}; it can be "
+                "begun with, not changed"
+            )
+    if begun.model.rtc_delay_steps and begun.model.glimpse_px != wanted.model.glimpse_px:
         problems.append(
-            f"model.rtc_delay_steps is {delay} in the checkpoint, the options want {wanted_delay}; "
-            "it can be begun with, not changed"
+            "model.glimpse_px must be begun with before rtc_delay_steps: the decoder hears the "
+            "prefix last"
         )
     if problems:
         raise ParameterError("train --init", problems)
@@ -82,6 +95,7 @@ def model_config(options: TrainOptions, dataset: Dataset, tokenizer: Tokenizer) 
         action_dim=len(dataset.action_names),
         vocab_size=len(tokenizer.vocabulary),
         image_px=next(iter(sizes.values()))[0],
+        glimpse_px=options.glimpse_px,
         action_head=options.head,
         text_encoder=options.text_encoder,
         task_embedding=_tasks(dataset) if options.task_embedding else (),

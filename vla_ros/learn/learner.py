@@ -156,8 +156,8 @@ def new_learner(
 def _begin_with(model: VLAModel, weights: NamedWeights) -> None:
     """Take over `weights`.
 
-    Words that are new to them keep their random embeddings. A prefix that is new to their decoder
-    is not heard yet: its columns begin with zero.
+    Words that are new to them keep their random embeddings, and so do glimpses their weights. What
+    is new to their decoder is not heard yet: the columns of a prefix or a glimpse begin with zero.
     """
     tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
     wanted = model.state_dict()
@@ -167,6 +167,8 @@ def _begin_with(model: VLAModel, weights: NamedWeights) -> None:
     for name, value in wanted.items():
         if name.startswith("action_decoder.") and value.ndim == 2:
             tensors[name] = pad(tensors[name], (0, value.shape[1] - tensors[name].shape[1]))
+        elif name.startswith("glimpses."):
+            tensors.setdefault(name, value)
     model.load_state_dict(tensors)
 
 

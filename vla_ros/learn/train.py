@@ -123,6 +123,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "in use and the validation are not told: there the words decide",
     )
     add(
+        "--glimpse-px",
+        type=int,
+        metavar="PIXELS",
+        help="cut so many pixels out of each picture, around the place that the words point at, "
+        f"and look at them closely; 0 for no such look (default: {defaults.glimpse_px})",
+    )
+    add(
         "--object-words",
         nargs="+",
         metavar="WORD",

@@ -42,6 +42,7 @@ class TrainOptions:
         target_weight: Weight of the named object's position in the loss.
         pointing_weight: Weight of its place in the pictures.
         contrastive_weight: Weight of pictures and words finding each other.
+        glimpse_px: As in `ModelConfig.glimpse_px`.
         object_words: Words that only tell which object is meant, such as colours: the pointers
             hear them, the rest of the model does not. `None` for none.
         wordings: YAML file of task → list of texts, in which `{color}`, `{direction}` and `{place}`
@@ -74,6 +75,7 @@ class TrainOptions:
     target_weight: float = 0.3
     pointing_weight: float = 0.1
     contrastive_weight: float = 0.0
+    glimpse_px: int = 0
     object_words: Sequence[str] | None = None
     wordings: Path | None = None
     task_embedding: bool = False
@@ -109,6 +111,7 @@ class TrainOptions:
                 ("horizon", 1 if self.horizon is None else self.horizon, 1),
                 ("seed", self.seed, 0),
                 ("rtc_delay_steps", self.rtc_delay_steps, 0),
+                ("glimpse_px", self.glimpse_px, 0),
             )
             if not (type(value) is int and value >= least)
         ]

@@ -49,6 +49,8 @@ class ModelConfig:
         fusion_layers: Layers in which words and state look at the pictures.
         points: Places in each picture that the words point at; 0 leaves the pointers away, as the
             specification does.
+        glimpse_px: Height and width of what is cut out around the first place of each picture and
+            looked at closely, a multiple of 4; 0 for no such look.
         action_head: `mlp` regresses a chunk, `diffusion` samples one.
         text_encoder: `words` is trained with the rest, `sentence` is pretrained and frozen.
         task_embedding: Names of the kinds of task that have an embedding, in the order of their
@@ -77,6 +79,7 @@ class ModelConfig:
     language_blocks: int = 12
     fusion_layers: int = 2
     points: int = 0
+    glimpse_px: int = 0
     action_head: str = "mlp"
     text_encoder: str = "words"
     task_embedding: tuple[str, ...] = ()
@@ -114,6 +117,7 @@ class ModelConfig:
                 f"points need an image_px that is a multiple of 4 and a width that is one of 16, "
                 f"got {self.image_px} and {self.width}"
             )
+        problems += self._glimpse_problems()
         if self.action_head not in HEADS:
             problems.append(f"action_head is {self.action_head!r}; valid: {', '.join(HEADS)}")
         if self.text_encoder not in TEXT_ENCODERS:
@@ -139,6 +143,24 @@ class ModelConfig:
             problems.append("object_words are for the pointers, and there are none: points is 0")
         return problems
 
+    def _glimpse_problems(self) -> list[str]:
+        size = self.glimpse_px
+        if type(size) is not int or not 0 <= size <= self.image_px or size % 4:
+            return [
+                f"glimpse_px is {size}, it must be a multiple of 4 from 0 to image_px, "
+                f"{self.image_px}"
+            ]
+        if size and not self.points:
+            return ["glimpse_px is for the place pointed at, and there is none: points is 0"]
+        if size and self.width % 32:
+            return [f"a glimpse needs a width that is a multiple of 32, got {self.width}"]
+        return []
+
+    @property
+    def glimpse_dim(self) -> int:
+        """Length of what is seen at one place."""
+        return self.width // 2 if self.glimpse_px else 0
+
     @property
     def prefix_steps(self) -> int:
         """Most steps of a running plan that the policy takes as a prefix; 0 when it takes none.
@@ -150,8 +172,9 @@ class ModelConfig:
 
     @property
     def condition_dim(self) -> int:
-        """Length of what the action decoder sees: fused CLS, state token, CLSs and points."""
-        return self.width * (2 + len(self.cameras)) + 2 * self.points * len(self.cameras)
+        """Length of what the action decoder sees, as in `Fused.condition`."""
+        of_camera = self.width + 2 * self.points + self.glimpse_dim
+        return 2 * self.width + of_camera * len(self.cameras)
 
 
 _SMALL: dict[str, Any] = {

@@ -11,6 +11,7 @@ from vla_ros.model.blocks import init_weights
 from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import ActionDecoder, DiffusionActionDecoder
 from vla_ros.model.fusion import FusionLayer
+from vla_ros.model.glimpse import Glimpse
 from vla_ros.model.language import LanguageEncoder
 from vla_ros.model.pointing import Pointed, Pointer
 from vla_ros.model.sentence import SentenceEncoder
@@ -26,8 +27,8 @@ class Fused(NamedTuple):
 
     Attributes:
         tokens: State token and fused CLS, shape (B, 2, D).
-        condition: Fused CLS, state token, each camera's CLS and the places pointed at, side by
-            side, shape (B, K).
+        condition: Fused CLS, state token, each camera's CLS, the places pointed at and what is
+            seen there, side by side, shape (B, K).
         named: By camera that has a pointer: log-probability of where the named object is, over
             the cells of the picture, shape (B, N).
         seen: By camera: CLS of its picture, before any words, shape (B, D).
@@ -59,6 +60,13 @@ class VLAModel(nn.Module):
                 Pointer(config.image_px, dim, dim // 2, config.points)
                 for _ in config.cameras
                 if config.points
+            ]
+        )
+        self.glimpses = nn.ModuleList(
+            [
+                Glimpse(config.image_px, config.glimpse_px, config.glimpse_dim)
+                for _ in config.cameras
+                if config.glimpse_px
             ]
         )
         self.language_encoder = build_language_encoder(config)
@@ -137,7 +145,10 @@ class VLAModel(nn.Module):
         alone = tuple(tokens[:, 0] for tokens in seen)
         heads = [queries[:, 1], queries[:, 0], *alone]
         places = [one.places.flatten(1) for one in pointed]
-        condition = torch.cat([*heads, *places], dim=-1)
+        there = [
+            look(images[:, i], pointed[i].places[:, 0]) for i, look in enumerate(self.glimpses)
+        ]
+        condition = torch.cat([*heads, *places, *there], dim=-1)
         named = tuple(one.named for one in pointed)
         return Fused(tokens=queries, condition=condition, named=named, seen=alone)
 
