@@ -48,14 +48,14 @@ def test_a_packed_model_shares_the_other_weights(model):
     assert twin.language_encoder.token_embed.weight is model.language_encoder.token_embed.weight
 
 
-@pytest.mark.parametrize("head", ["mlp", "diffusion"])
-def test_int8_gives_nearly_the_same_condition_for_any_rows_and_words(head, inputs):
+@pytest.mark.parametrize("changes", [{}, {"action_head": "diffusion"}, {"glimpse_px": 8}])
+def test_int8_gives_nearly_the_same_condition_for_any_rows_and_words(changes, inputs):
     pytest.importorskip("onnxruntime")
     from vla_ros.policy.int8 import int8_fuse
 
     torch.manual_seed(0)
     sizes = {"cameras": ("front", "wrist"), "state_features": 17, "action_dim": 8}
-    model = VLAModel(preset("tiny", action_head=head, **sizes)).eval().requires_grad_(False)
+    model = VLAModel(preset("tiny", **changes, **sizes)).eval().requires_grad_(False)
     fuse, plain = int8_fuse(model), plain_fuse(model)
     for rows in (slice(0, 1), slice(1, 2), slice(0, 2)):
         part = [value[rows] for value in inputs]
