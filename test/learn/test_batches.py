@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def episode(start: int, stop: int, task: str) -> EpisodeInfo:
 
 
 @pytest.fixture
-def rows() -> Rows:
+def dataset() -> Dataset:
     """Two episodes of 6 and 4 rows; the action of row n is n hundredths in every joint.
 
     In the second one, the gripper is at the named object.
@@ -54,7 +55,7 @@ def rows() -> Rows:
     target_m[6:] = ROBOT.chain.forward(state[6:, :7].astype(np.float64))[:, :3, 3]
     number = np.arange(10, dtype=np.float32)[:, None] / 100
     pixels = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
-    dataset = Dataset(
+    return Dataset(
         frames={"front": pixels},  # type: ignore[dict-item]
         state=state,
         action=np.repeat(number, 8, axis=1),
@@ -67,6 +68,14 @@ def rows() -> Rows:
         action_names=ROBOT.action_names,
         statistics={},
     )
+
+
+@pytest.fixture
+def rows(dataset: Dataset) -> Rows:
+    return to_rows(dataset)
+
+
+def to_rows(dataset: Dataset) -> Rows:
     tokenizer = Tokenizer.from_texts(["do push", "do pick"], 8)
     return Rows(dataset, ("front",), ROBOT.chain, tokenizer, horizon=4)
 
@@ -100,7 +109,18 @@ def test_one_episode_is_not_held_out() -> None:
 def test_rows_afar_from_the_object_form_a_group_of_their_own(rows: Rows) -> None:
     assert rows.afar.tolist() == [True] * 6 + [False] * 4
     assert rows.tasks == ("pick", "push")
-    assert rows.group.tolist() == [3] * 6 + [0] * 4
+    assert rows.group.tolist() == [4] * 6 + [0] * 4
+
+
+def test_rows_in_which_an_open_gripper_has_to_turn_form_another(dataset: Dataset) -> None:
+    state, action = dataset.state.copy(), dataset.action.copy()
+    action[:, :7] = state[:, :7]
+    action[6:9, 7] = 1.0
+    action[[6, 9], 6] += 0.3
+    action[7, 6] += 0.1
+    action[8, 6] -= 0.3
+    rows = to_rows(replace(dataset, action=action))
+    assert rows.group.tolist() == [4] * 6 + [2, 0, 2, 0]
 
 
 def test_a_rare_task_is_drawn_as_often() -> None:

@@ -25,6 +25,10 @@ from vla_ros.policy.normalizer import Float32Array, Normalizer
 
 IntArray = NDArray[np.int64]
 AFAR_M = 0.1
+# Near an object the gripper has mostly turned to it already: what it should do when it has not is
+# in a row of two hundred.
+TURN_RAD = 0.2
+_IS_OPEN = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +98,7 @@ class Rows:
         self._stop = np.repeat([episode.stop for episode in dataset.episodes], lengths)
         self.task = np.repeat([self.tasks.index(e.task) for e in dataset.episodes], lengths)
         self._episode = np.repeat(np.arange(len(lengths)), lengths)
-        self.afar = self._is_afar()
+        self.afar, self._turns = self._is_afar(), self._has_to_turn()
         recorded = [(episode.instruction,) for episode in dataset.episodes]
         texts = recorded if texts is None else texts
         self._instruction = _numbers([choices[0] for choices in texts])
@@ -105,8 +109,8 @@ class Rows:
 
     @property
     def group(self) -> IntArray:
-        """What to balance over: each row's task, and whether the gripper is still afar."""
-        return 2 * self.task + self.afar
+        """What to balance over: task, and whether the gripper is afar or has yet to turn."""
+        return 3 * self.task + np.where(self.afar, 1, np.where(self._turns, 2, 0))
 
     def _is_afar(self) -> NDArray[np.bool_]:
         """Whether the named object is further than `AFAR_M` from the gripper; false if unknown.
@@ -118,6 +122,18 @@ class Rows:
         tip_m = self._features[:, joints : joints + 3]
         with np.errstate(invalid="ignore"):
             return np.asarray(np.linalg.norm(tip_m - self._target_m, axis=1) > AFAR_M)
+
+    def _has_to_turn(self) -> NDArray[np.bool_]:
+        """Whether the next action turns an open gripper by more than `TURN_RAD`."""
+        joints = self._state.shape[1]
+        cos, sin = self._features[:, joints + 3], self._features[:, joints + 4]
+        wanted = self._chain.forward(self._action[:, : self._joints].astype(np.float64))
+        # the angle of what turns the one tool's x axis into the other's, both seen from above
+        across = cos * wanted[:, 1, 0] - sin * wanted[:, 0, 0]
+        along = cos * wanted[:, 0, 0] + sin * wanted[:, 1, 0]
+        turns = np.abs(np.arctan2(across, along)) > TURN_RAD
+        has_gripper = self._action.shape[1] > self._joints
+        return np.asarray(turns & (self._action[:, -1] > _IS_OPEN) if has_gripper else turns)
 
     def fit_normalizer(self, rows: IntArray) -> Normalizer:
         """Statistics of `rows`."""

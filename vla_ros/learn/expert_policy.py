@@ -20,7 +20,8 @@ STEP_S = 0.1
 _NOISY_EPISODES = 0.6
 _BURST_CHANCE = 0.12
 _BURST_STEPS = (2, 6)
-_NOISE_RAD = np.array([0.045, 0.045, 0.04, 0.045, 0.05, 0.05, 0.12])
+# The last one turns the gripper: a policy must see it turned away from what it is to grasp.
+_NOISE_RAD = np.array([0.045, 0.045, 0.04, 0.045, 0.05, 0.05, 0.35])
 _DROP_CHANCE = 0.1
 
 
