@@ -134,9 +134,10 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix $(CHECKED)
 	@$(BIN)/ruff format $(CHECKED)
 
-# Each round records what the expert does where the policy of the round before got to.
+# Each round records what the expert does where the policy of the round before got to. A finished
+# training is left alone: there are more data by then.
 define TRAIN
-	@$(BIN)/python -m vla_ros train --config config/train/$(1).yaml --data $(DATA) --out $(2) \
+	@grep -qs '"finished": true' $(2)/config.json || $(BIN)/python -m vla_ros train --config config/train/$(1).yaml --data $(DATA) --out $(2) \
 		$(if $(3),--init $(3)) $(if $(wildcard $(2)/training_state.pt),--resume) $(ARGS)
 endef
 define CORRECT

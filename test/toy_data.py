@@ -12,10 +12,10 @@ TASKS = ("pick_object", "open_drawer")
 LENGTH, EPISODES = 12, 10
 
 
-def toy_dataset(robot: RobotConfig) -> Dataset:
+def toy_dataset(robot: RobotConfig, count: int = EPISODES) -> Dataset:
     """The bright half of each picture tells the action; every third episode is the rarer task."""
-    rng, rows = np.random.default_rng(0), LENGTH * EPISODES
-    right = np.repeat(np.arange(EPISODES) // 2 % 2, LENGTH)
+    rng, rows = np.random.default_rng(0), LENGTH * count
+    right = np.repeat(np.arange(count) // 2 % 2, LENGTH)
     pixels = np.full((rows, 32, 32, 3), 50, np.uint8)
     pixels[right == 0, :, :16] = pixels[right == 1, :, 16:] = 200
     state = rng.normal(0, 0.01, (rows, 8)).astype(np.float32)
@@ -34,7 +34,7 @@ def toy_dataset(robot: RobotConfig) -> Dataset:
             start=i * LENGTH,
             stop=(i + 1) * LENGTH,
         )
-        for i in range(EPISODES)
+        for i in range(count)
     )
     return Dataset(
         frames={"front": pixels, "wrist": 255 - pixels},  # type: ignore[dict-item]

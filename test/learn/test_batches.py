@@ -93,17 +93,27 @@ def test_a_chunk_is_what_follows_and_ends_with_its_episode(rows: Rows) -> None:
     assert (batch.tokens[0] != batch.tokens[3]).any()
 
 
-def test_held_out_episodes_are_whole_and_apart() -> None:
-    episodes = [episode(10 * i, 10 * i + 10, "push") for i in range(100)]
-    train, held = split_episodes(episodes, 0.02, np.random.default_rng(0))
-    assert len(held) == 20
-    assert len({row // 10 for row in held}) == 2
-    assert sorted([*train, *held]) == list(range(1000))
+def test_held_out_scenes_are_whole_and_apart() -> None:
+    episodes = [replace(episode(5 * i, 5 * i + 5, "push"), seed=i // 2) for i in range(2000)]
+    train, held = split_episodes(episodes, 0.02, 0)
+    scenes = {row // 10 for row in held}
+    assert 5 <= len(scenes) <= 40
+    assert len(held) == 10 * len(scenes)
+    assert sorted([*train, *held]) == list(range(10_000))
 
 
-def test_one_episode_is_not_held_out() -> None:
-    train, held = split_episodes([episode(0, 5, "push")], 0.02, np.random.default_rng(0))
+def test_what_was_held_out_stays_so_when_data_are_added() -> None:
+    episodes = [replace(episode(5 * i, 5 * i + 5, "push"), seed=i) for i in range(500)]
+    _, before = split_episodes(episodes[:300], 0.02, 0)
+    _, after = split_episodes(episodes, 0.02, 0)
+    assert set(before) == {row for row in after if row < 1500}
+
+
+def test_one_episode_is_not_held_out_and_of_two_one_is() -> None:
+    train, held = split_episodes([episode(0, 5, "push")], 0.02, 0)
     assert (len(train), len(held)) == (5, 0)
+    train, held = split_episodes([episode(0, 5, "push"), episode(5, 10, "push")], 0.02, 0)
+    assert (len(train), len(held)) == (5, 5)
 
 
 def test_rows_afar_from_the_object_form_a_group_of_their_own(rows: Rows) -> None:

@@ -104,10 +104,8 @@ def test_resuming_equals_never_stopping(
         assert torch.equal(value, second.learner.networks.state_dict()[name]), name
 
 
-def test_learns_what_the_pictures_tell(
-    dataset: Dataset, robot: RobotConfig, tmp_path: Path
-) -> None:
-    training = begin(dataset, robot, tmp_path, samples=8 * 250, lr=3e-3)
+def test_learns_what_the_pictures_tell(robot: RobotConfig, tmp_path: Path) -> None:
+    training = begin(toy_dataset(robot, 40), robot, tmp_path, samples=8 * 250, lr=3e-3)
     first = training.validate()
     train(training, NO_LIMIT)
     last = training.validate()
@@ -308,6 +306,16 @@ def test_other_options_are_not_resumed(
     assert "seed is 4, the training in" in str(caught.value)
 
 
+def test_a_training_does_not_go_on_with_other_data(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    begin(dataset, robot, tmp_path).save(finished=False)
+    fewer = replace(dataset, episodes=dataset.episodes[:-1])
+    with pytest.raises(ParameterError, match="toy has 9 episodes .* had 10 episodes with 120 rows"):
+        begin(fewer, robot, tmp_path).resume()
+    begin(dataset, robot, tmp_path).resume()
+
+
 def test_a_training_begins_with_the_checkpoint_it_is_given(
     dataset: Dataset, robot: RobotConfig, tmp_path: Path
 ) -> None:
@@ -361,6 +369,16 @@ def test_a_glimpse_that_is_begun_with_changes_nothing_at_first(
     assert VLAPolicy.load(tmp_path / "second", device="cpu") is not None
     with pytest.raises(ParameterError, match="glimpse_px is 8 in the checkpoint, .* want 16"):
         begin(dataset, robot, tmp_path / "third", init=tmp_path / "second", glimpse_px=16)
+
+
+@pytest.mark.parametrize("changes", [{"head": "diffusion"}, {"rtc_delay_steps": 2}])
+def test_a_glimpse_cannot_be_begun_with_before_what_a_decoder_hears_last(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    begin(dataset, robot, tmp_path / "first", **changes).save(finished=True)
+    changes |= {"init": tmp_path / "first", "glimpse_px": 8}
+    with pytest.raises(ParameterError, match="glimpse_px can be begun with for an mlp head"):
+        begin(dataset, robot, tmp_path / "second", **changes)
 
 
 def test_object_words_must_be_words_of_the_data(

@@ -220,19 +220,23 @@ def _numbers(texts: Sequence[str]) -> IntArray:
 
 
 def split_episodes(
-    episodes: Sequence[EpisodeInfo], share: float, rng: np.random.Generator
+    episodes: Sequence[EpisodeInfo], share: float, seed: int
 ) -> tuple[IntArray, IntArray]:
-    """Rows to train on and rows to validate on; whole episodes are held out.
+    """Rows to train on and rows to validate on; whole scenes are held out.
+
+    Each scene is drawn for itself, so that what was held out stays so when data are added.
 
     Args:
-        episodes: Where the rows lie.
-        share: Part of the episodes held out in [0, 1); at least one when there are two or more.
-        rng: Chooses them.
+        episodes: Where the rows lie; those of one seed show one scene.
+        share: Part of the scenes held out in [0, 1); at least one when there are two or more.
+        seed: Of the draws.
     """
-    held = max(1, round(share * len(episodes))) if len(episodes) > 1 else 0
-    chosen = set(rng.permutation(len(episodes))[:held].tolist())
-    train = [e for index, e in enumerate(episodes) if index not in chosen]
-    validation = [e for index, e in enumerate(episodes) if index in chosen]
+    scenes = [index if e.seed is None else e.seed for index, e in enumerate(episodes)]
+    draws = {scene: np.random.default_rng([seed, scene]).random() for scene in set(scenes)}
+    limit = max(share, min(draws.values(), default=0.0)) if len(draws) > 1 else -1.0
+    held = [draws[scene] <= limit for scene in scenes]
+    train = [e for e, out in zip(episodes, held, strict=True) if not out]
+    validation = [e for e, out in zip(episodes, held, strict=True) if out]
     return _rows(train), _rows(validation)
 
 

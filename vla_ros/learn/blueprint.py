@@ -44,10 +44,11 @@ def check_init(begun: Checkpoint, wanted: Checkpoint) -> None:
                 f"model.{name} is {found} in the checkpoint, the options want {now}; it can be "
                 "begun with, not changed"
             )
-    if begun.model.rtc_delay_steps and begun.model.glimpse_px != wanted.model.glimpse_px:
+    is_last = begun.model.action_head == "mlp" and not begun.model.rtc_delay_steps
+    if begun.model.glimpse_px != wanted.model.glimpse_px and not is_last:
         problems.append(
-            "model.glimpse_px must be begun with before rtc_delay_steps: the decoder hears the "
-            "prefix last"
+            "model.glimpse_px can be begun with for an mlp head that was trained without a prefix: "
+            "other decoders hear more after the glimpses"
         )
     if problems:
         raise ParameterError("train --init", problems)

@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         help="number of further scenes in which the policy of --checkpoint and the expert take "
-        "turns; what the expert does is recorded",
+        "turns; what the expert does is recorded. Those in --out count, whatever policy was in "
+        "them: a second round needs a larger number",
     )
     parser.add_argument(
         "--checkpoint", type=Path, help="folder of that policy (default: the shipped one)"
@@ -79,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Collect, going on where an interrupted collection stopped."""
     path = arguments.robot or share_path("config/panda.yaml")
     with _open_writer(arguments.out, load_robot(path)) as writer:
-        jobs = _missing(arguments, writer.seeds)
+        wanted = _wanted(arguments)
+        jobs = _missing(wanted, arguments.seed, writer.seeds)
         failed = 0
         bar = tqdm(total=len(jobs), unit="scene", desc="collect", mininterval=5)
         make = partial(_make_recorder, path, arguments.seed, arguments.checkpoint)
@@ -90,21 +92,32 @@ def run(arguments: argparse.Namespace) -> int:
                 writer.add(episode)
         bar.close()
     added = len(jobs) - failed
-    print(f"{added} scenes added to {arguments.out}; {failed} failed and were left out")
+    print(
+        f"{added} scenes added to {arguments.out}, which had {len(wanted) - len(jobs)} of those "
+        f"asked for; {failed} failed and were left out"
+    )
     return 0
 
 
-def _missing(
-    arguments: argparse.Namespace, recorded: Set[tuple[str, int]]
-) -> list[tuple[str, int]]:
-    """Pairs of task and seed that are asked for and not yet `recorded`."""
-    jobs = [job for job in plan(arguments.episodes, arguments.seed) if job not in recorded]
-    scenes = {seed for _, seed in recorded}
-    further = [
+def _wanted(arguments: argparse.Namespace) -> list[tuple[str, int]]:
+    """Pairs of task and seed that are asked for."""
+    return [
+        *plan(arguments.episodes, arguments.seed),
         *_one_by_one(arguments.moments, arguments.seed + FIRST_MOMENT),
         *_one_by_one(arguments.corrections, arguments.seed + FIRST_CORRECTION),
     ]
-    return jobs + [job for job in further if job[1] not in scenes]
+
+
+def _missing(
+    wanted: list[tuple[str, int]], first_seed: int, recorded: Set[tuple[str, int]]
+) -> list[tuple[str, int]]:
+    """Those of `wanted` that are not yet `recorded`; a moment counts for whatever task."""
+    scenes = {seed for _, seed in recorded}
+    return [
+        job
+        for job in wanted
+        if (job not in recorded if job[1] < first_seed + FIRST_MOMENT else job[1] not in scenes)
+    ]
 
 
 def _one_by_one(scenes: int, first_seed: int) -> list[tuple[str, int]]:

@@ -162,8 +162,8 @@ def _begin_with(model: VLAModel, weights: NamedWeights) -> None:
     tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
     wanted = model.state_dict()
     name = "language_encoder.token_embed.weight"
-    known = tensors[name]
-    tensors[name] = torch.cat([known, wanted[name][len(known) :]])
+    if name in wanted:  # a pretrained encoder of sentences has no words to learn
+        tensors[name] = torch.cat([tensors[name], wanted[name][len(tensors[name]) :]])
     for name, value in wanted.items():
         if name.startswith("action_decoder.") and value.ndim == 2:
             tensors[name] = pad(tensors[name], (0, value.shape[1] - tensors[name].shape[1]))

@@ -68,8 +68,8 @@ class Training:
         self._metrics = MetricsLog(out, tensorboard=tensorboard)
         check_robot(dataset, robot)
         self.options, self._out, self._dataset = options, out, dataset
-        split = np.random.default_rng([options.seed, 0])
-        self._train, self._validation = split_episodes(dataset.episodes, _HELD_OUT, split)
+        split = split_episodes(dataset.episodes, _HELD_OUT, options.seed)
+        self._train, self._validation = split
         templates = read_templates(options.wordings)
         texts = [texts_of(episode, templates) for episode in dataset.episodes]
         said = {text for choices in texts for text in choices}
@@ -148,11 +148,22 @@ class Training:
         processes = state["extra"].get("processes", 1)
         if processes != self._team.size:
             problems.append(f"it ran in {processes} process(es), now there are {self._team.size}")
+        # A state of before this was kept says nothing about its data.
+        had = state["extra"].get("data", self._amount)
+        if had != self._amount:
+            problems.append(
+                f"{self.options.data} has {self._amount}, the training in {self._out} had {had}: "
+                "words and statistics would be others; begin with --init in a new --out"
+            )
         if problems:
             raise ParameterError("train --resume", problems)
         self.learner.restore(state)
         self._begin_s = time.monotonic() - state["extra"]["elapsed_s"]
         self._pace = Pace(self.samples)
+
+    @property
+    def _amount(self) -> str:
+        return f"{len(self._dataset.episodes)} episodes with {len(self._dataset)} rows"
 
     @property
     def samples(self) -> int:
@@ -241,6 +252,7 @@ class Training:
             "options": json.dumps(self.options.fingerprint(), default=str),
             "elapsed_s": self.elapsed_s,
             "processes": self._team.size,
+            "data": self._amount,
         }
         self.learner.save(self._out / STATE_FILE, extra)
         plot_metrics(self._out / METRICS_FILE, self._out / CURVE_FILE)

@@ -210,14 +210,14 @@ class VLAPolicy:
         return to_input(self._tensor(np.stack(pixels)[None]))
 
     def _encode_text(self, instruction: str) -> tuple[Tensor, Tensor]:
-        if instruction not in self._texts:
+        # Another thread may clear the texts at any time.
+        encoded = self._texts.get(instruction)
+        if encoded is None:
             tokens = self.checkpoint.tokenizer.encode(instruction)
             if len(self._texts) >= _REMEMBERED_TEXTS:
                 self._texts.clear()
-            # Another thread may clear the texts meanwhile: what is returned is not looked up.
             encoded = self._texts[instruction] = self._model.encode_text(self._tensor(tokens[None]))
-            return encoded
-        return self._texts[instruction]
+        return encoded
 
     def _encode_texts(self, instructions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Features (B, L, D) and mask (B, L) of several instructions, the shorter ones padded."""
