@@ -87,7 +87,7 @@ FAULTS: dict[int, Fault] = {
             (
                 "deactivation in motion",
                 "decelerates, last hold, SUCCESS, then no message; late chunks dropped",
-                "1 s",
+                "1 s, or a longer stop where the driver takes no path",
             ),
             ("SIGINT, SIGTERM", "as row 19, then exit 0", "2 s"),
             (
