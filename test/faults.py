@@ -87,7 +87,7 @@ FAULTS: dict[int, Fault] = {
             (
                 "deactivation in motion",
                 "decelerates, last hold, SUCCESS, then no message; late chunks dropped",
-                "1 s",
+                "1 s, or a longer stop where the driver takes no path",
             ),
             ("SIGINT, SIGTERM", "as row 19, then exit 0", "2 s"),
             (
@@ -97,13 +97,14 @@ FAULTS: dict[int, Fault] = {
             ),
             (
                 "somebody else publishes on our command topic",
-                "HOLD with its name, before the first command too; a killed node is listed for up "
-                "to 20 s, then it resumes from the measured state",
+                "HOLD with its name, before the first command too, silent once at rest; a killed "
+                "node is listed for up to 20 s, then it resumes from the measured state",
                 "0.2 s + T",
             ),
             (
                 "nobody subscribes to our command, or the arm does not follow",
-                "no command before somebody does; HOLD; FAULT if it lasts (5 s; 3 s)",
+                "no command before somebody does; HOLD, silent once at rest; FAULT if it lasts "
+                "(5 s; 3 s); it resumes from the measured state",
                 "0.2 s + T; `within_s` (0.5 s) + T",
             ),
             (

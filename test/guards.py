@@ -184,9 +184,23 @@ GUARDS = (
     Guard(
         name="an arm that does not follow: `Following.obstacle`",
         file="runtime/following.py",
-        line="if away[worst] <= (limits.max_error_m if self._is_tip else limits.max_error_rad):",
+        line="if away[worst] <= (self._limit if self._since_s is None else _BACK * self._limit):",
         without="if True:",
         tests=("runtime/test_loop_safety.py::test_an_arm_that_stands_still_holds_then_faults",),
+    ),
+    Guard(
+        name="silence where a pose must not be kept: `ControlLoop._hold`",
+        file="runtime/loop.py",
+        line="if is_lost or self.interlocks.rivals or self.interlocks.unheard:",
+        without="if False:",
+        tests=(
+            "runtime/test_loop_safety.py::"
+            "test_an_arm_that_does_not_follow_is_not_told_to_jump_when_it_can_move_again",
+            "runtime/test_loop_safety.py::"
+            "test_another_commander_is_not_fought_in_a_stop_or_fault_either",
+            "runtime/test_loop_safety.py::"
+            "test_a_driver_that_comes_back_finds_the_arm_where_it_was_moved_to",
+        ),
     ),
     Guard(
         name="wild plans: `WildActions.look`",

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from vla_ros.datatypes import Command, RobotState
+from vla_ros.datatypes import ActionChunk, Command, RobotState
 from vla_ros.errors import NodeError
 from vla_ros.robot_config import load_robot
 from vla_ros.robot_outputs import GripperSinkConfig, Hysteresis
@@ -31,9 +31,9 @@ ACTIVE = LifecycleState(state_id=0, label="active")
 
 
 class Loop:
-    """Where the arm is, and two commands that would follow."""
+    """Where the arm is, no plan, and two commands that would follow."""
 
-    measured = None
+    measured = chunk = None
 
     def plan_ahead(self, now_s):
         return [command(HOME + 0.01 * i, 0.1, now_s + 0.05 * i) for i in (1, 2)]
@@ -101,6 +101,36 @@ def test_whole_plan_ends_at_rest_and_is_sent_ten_times_a_second(make, spinner):
     assert len(heard[-1].points) == 1
 
 
+def plan(epoch):
+    return ActionChunk(
+        actions=np.zeros((1, 8)), start_s=10.0, step_s=0.05, epoch=epoch, inference_s=0.0
+    )
+
+
+def test_what_replaces_a_dropped_plan_is_sent_at_once(make, spinner):
+    sink, heard, _ = make(JointTrajectory, sink="joint_trajectory_chunk")
+    loop = sink._arm._loop
+    # Tick by tick: a plan, the next of its epoch, a stop, the first plan of another epoch.
+    for tick, epoch in enumerate([1, 1, 1, None, None, None, 2, 2]):
+        loop.chunk = None if epoch is None else plan(epoch)
+        sink.publish(command(HOME + 0.001 * tick, speed=0.1, stamp_s=10.0 + tick * 0.01))
+    sink.hold()
+    spinner.until(lambda: len(heard) >= 4, "the plan, the stop, the other plan and a hold")
+    sent = np.array([msg.points[0].positions[0] for msg in heard])
+    np.testing.assert_allclose(sent, [0.0, 0.003, 0.006, 0.007], atol=1e-9)
+
+
+def test_after_a_tick_without_a_command_no_pose_of_before_is_repeated(make, spinner):
+    sink, heard, _ = make(JointTrajectory, sink="joint_trajectory")
+    sink.publish(command(HOME))
+    sink.pause()
+    sink.hold()
+    sink.publish(command(HOME + 0.5))
+    sink.hold()
+    spinner.until(lambda: len(heard) >= 3, "two commands and one hold")
+    assert [msg.points[0].positions[0] for msg in heard] == [0.0, 0.5, 0.5]
+
+
 def offer_switch(listener):
     asked = []
 
@@ -122,9 +152,11 @@ def test_servo_gets_its_command_type_first(make, spinner):
     asked = offer_switch(listener)
     spinner.until(lambda: not sink.obstacle(), "Servo has confirmed")
     assert (asked[0].name, asked[0].value.integer_value) == ("command_type", 1)
-    sink.forget()
-    assert "has not confirmed" in sink.obstacle()
-    spinner.until(lambda: not sink.obstacle(), "Servo has confirmed again")
+    for again in (sink.forget, sink.reconnect):
+        again()
+        assert "has not confirmed" in sink.obstacle()
+        spinner.until(lambda: not sink.obstacle(), "Servo has confirmed again")
+    assert len(asked) == 3
 
 
 def test_twist_moves_the_tip_as_the_command_does_and_corrects_what_is_missing(make, spinner):
@@ -146,6 +178,21 @@ def test_twist_moves_the_tip_as_the_command_does_and_corrects_what_is_missing(ma
     np.testing.assert_array_equal(linear[3], 0)
     assert [m.header.frame_id for m in heard] == ["panda_link0"] * 4
     assert seconds_from_stamp(heard[1].header.stamp) == pytest.approx(10.02)
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+def test_no_twist_leads_to_where_the_arm_was_taken_over_anew(make, spinner, pauses):
+    sink, heard, _ = make(TwistStamped, sink="servo_twist", **SERVO)
+    moved = HOME + 0.01 if pauses else HOME + 0.4
+    sink.publish(command(HOME, stamp_s=10.0))
+    if pauses:
+        sink.pause()
+    sink.publish(command(moved, stamp_s=10.02))
+    sink.publish(command(moved + 0.01, stamp_s=10.04))
+    spinner.until(lambda: len(heard) == 3, "twists")
+    speeds = [np.abs([m.twist.linear.x, m.twist.linear.y, m.twist.linear.z]).max() for m in heard]
+    assert speeds[:2] == [0.0, 0.0]
+    assert 0.05 < speeds[2] < 1.0, "from there on it moves as commanded"
 
 
 def test_poses_keep_their_hemisphere(make, spinner):

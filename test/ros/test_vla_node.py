@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rclpy.qos import QoSProfile
 from ros_bench import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, SHUTDOWN, Bench, velocities
 from ros_fakes import SPEC, Client, FakePolicy, sway, values
+from std_msgs.msg import Float64MultiArray
 
 from vla_ros.ros.policy_source import PolicySource
 from vla_ros.runtime import ThreadWorker
@@ -174,6 +176,35 @@ def test_an_arm_that_needs_longer_to_stop_is_sent_the_rest_of_its_stop(
     np.testing.assert_allclose(due_s, 0.01 * np.arange(2, len(due_s) + 2), atol=1e-6)
     path = np.array([point.positions for point in last.points])
     assert np.abs(np.diff(path, n=2, axis=0)).max() < 1.01 * 0.3 * 0.01**2
+
+
+@pytest.mark.fault(19)
+def test_an_arm_that_needs_longer_to_stop_is_told_every_step_where_its_driver_takes_no_path(
+    bench: Bench, robot_file: Path, capfd
+):
+    text = robot_file.read_text().replace("acceleration_rad_s2: 10.0", "acceleration_rad_s2: 0.3")
+    trajectory = "sink: joint_trajectory, topic: /arm/joint_trajectory"
+    forward = "sink: forward_command, topic: /arm/commands"
+    robot_file.write_text(text.replace(trajectory, forward))
+    client, told = bench.client, []
+
+    def follow(msg: Float64MultiArray) -> None:
+        told.append(list(msg.data))
+        client.position.update(zip(("shoulder", "elbow", "wrist"), msg.data, strict=True))
+
+    deep = QoSProfile(depth=1000)
+    client.create_subscription(Float64MultiArray, "/arm/commands", follow, deep)
+    bench.start()
+    assert bench.change(CONFIGURE, ACTIVATE)
+    client.play()
+    bench.until(bench.connected, "discovery")
+    client.say("sway")
+    bench.until(lambda: np.abs(np.diff(told[-2:], axis=0)).max(initial=0) > 0.0038, "motion")
+    assert bench.change(DEACTIVATE)
+    assert "trajectory" not in capfd.readouterr().err
+    bench.until(lambda: len(told) > 2 and told[-1] == told[-2], "the last hold")
+    speeds = np.diff(told, axis=0) / 0.01
+    assert np.abs(np.diff(speeds, axis=0)).max() < 1.01 * 0.3 * 0.01
 
 
 @pytest.mark.fault(11)

@@ -38,16 +38,24 @@ def after_answer(ticks, status, observation):
 
 def assert_stops(rig, motion_within, status):
     """From motion: holds at once with `status`, decelerates inside the limits, keeps the pose."""
+    ticks, after = assert_slows_down(rig, motion_within, status)
+    assert len(after) == len(ticks)
+    assert (after[-1] == after[-30]).all()
+    return ticks
+
+
+def assert_slows_down(rig, motion_within, status):
+    """From motion: holds at once with `status`, decelerates inside the limits to a standstill."""
     assert np.abs(rig.velocity_rad_s).max() > 0.1, "the arm was not moving"
     before = positions(rig.commands)
     ticks = rig.run(1.0)
     assert statuses(ticks) == [status]
     assert all(tick.reason for tick in ticks)
-    after = positions([tick.command for tick in ticks])
+    commands = [tick.command for tick in ticks if tick.command is not None]
+    after = positions(commands)
     motion_within(rig.robot, np.vstack([before, after]))
-    assert (after[-1] == after[-30]).all()
-    assert not ticks[-1].command.velocity_rad_s.any()
-    return ticks
+    assert not commands[-1].velocity_rad_s.any()
+    return ticks, after
 
 
 # --- starting
@@ -497,7 +505,8 @@ def test_a_failure_of_our_own_brings_the_arm_to_rest_and_is_latched(rig, policy,
     rig.feed()
     rig.worker.poll = lambda now_s: 1 / 0
     rig.commands.append(rig.loop.fail("a mistake", rig.now_s).command)
-    ticks = assert_stops(rig, motion_within, Status.FAULT_INTERNAL)
+    ticks, _ = assert_slows_down(rig, motion_within, Status.FAULT_INTERNAL)
+    assert ticks[-1].command is None, "whatever it was, nothing follows after the standstill"
     assert ticks[-1].reason == "a mistake; latched until reset or activation"
     assert not rig.loop.wants_observation(rig.now_s)
     del rig.worker.poll

@@ -16,6 +16,9 @@ STILL = np.full((8, 8, 3), 200, np.uint8)
 BLACK = np.zeros((8, 8, 3), np.uint8)
 
 
+ELSEWHERE_RAD = 0.5
+
+
 def positions(ticks):
     return np.array([tick.command.position_rad for tick in ticks])
 
@@ -34,6 +37,35 @@ def assert_rests(rig, status, motion_within):
     after = positions(ticks)
     assert (after[-1] == after[-30]).all()
     motion_within(rig.robot, [command.position_rad for command in rig.commands])
+
+
+def assert_falls_silent(rig, status, motion_within):
+    """The arm comes to rest inside its limits, and is commanded no more."""
+    ticks = rig.run(1.0)
+    assert {tick.status for tick in ticks} == {status}
+    assert all(tick.command is None for tick in ticks[-30:])
+    assert not rig.commands[-1].velocity_rad_s.any()
+    motion_within(rig.robot, [command.position_rad for command in rig.commands])
+
+
+def held_at(rig, position_rad, seconds):
+    """Tick while the arm is kept at a pose, whatever it is told."""
+    ticks = []
+    for _ in range(round(seconds / rig.robot.tick_s)):
+        rig.position_rad = position_rad
+        rig.velocity_rad_s = np.zeros_like(position_rad)
+        ticks.append(rig.tick())
+    rig.position_rad = position_rad
+    rig.velocity_rad_s = np.zeros_like(position_rad)
+    return ticks
+
+
+def assert_goes_on_from(rig, position_rad, motion_within):
+    """The next command is where the arm is."""
+    count = len(rig.commands)
+    assert rig.run(0.5)[-1].status is Status.RUNNING
+    assert np.abs(rig.commands[count].position_rad - position_rad).max() < 1e-3
+    motion_within(rig.robot, [command.position_rad for command in rig.commands[count:]])
 
 
 # --- cameras
@@ -156,18 +188,36 @@ def test_another_commander_holds_and_afterwards_the_arm_goes_on_from_where_it_is
     rig.start()
     rig.loop.interlocks.rivals = "/teleop commands on /arm too"
     reaction(until(rig, Status.HOLD_OTHER_COMMANDER))
-    assert_rests(rig, Status.HOLD_OTHER_COMMANDER, motion_within)
-    moved_rad = rig.position_rad - 0.5  # by the other one
-    for _ in range(20):
-        rig.position_rad = moved_rad
-        rig.tick()
+    assert_falls_silent(rig, Status.HOLD_OTHER_COMMANDER, motion_within)
+    moved_rad = rig.position_rad - ELSEWHERE_RAD  # by the other one
+    held_at(rig, moved_rad, 0.2)
     rig.loop.interlocks.rivals = ""
-    rig.position_rad, count = moved_rad, len(rig.commands)
     rig.feed()
     rig.loop.reseed()
-    assert rig.run(0.5)[-1].status is Status.RUNNING
-    assert np.abs(rig.commands[count].position_rad - moved_rad).max() < 1e-3
-    motion_within(rig.robot, [command.position_rad for command in rig.commands[count:]])
+    assert_goes_on_from(rig, moved_rad, motion_within)
+
+
+@pytest.mark.fault(22)
+@pytest.mark.parametrize("status", [Status.HOLD_STOPPED, Status.FAULT_EMERGENCY_STOP])
+def test_another_commander_is_not_fought_in_a_stop_or_fault_either(
+    rig, policy, status, motion_within
+):
+    rig.start()
+    if status is Status.HOLD_STOPPED:
+        rig.loop.stop()
+    else:
+        rig.loop.interlocks.put_emergency_stop(True)
+        rig.loop.interlocks.put_emergency_stop(False)
+    assert_rests(rig, status, motion_within)
+    rig.loop.interlocks.rivals = "/teleop commands on /arm too"
+    assert_falls_silent(rig, status, motion_within)
+    moved_rad = rig.position_rad - ELSEWHERE_RAD
+    held_at(rig, moved_rad, 0.2)
+    rig.loop.interlocks.rivals = ""
+    rig.loop.reseed()
+    assert all(tick.command is None for tick in held_at(rig, moved_rad, 0.2))
+    rig.loop.reset(rig.now_s)
+    assert_goes_on_from(rig, moved_rad, motion_within)
 
 
 @pytest.mark.fault(23, bound_s=0.01)
@@ -184,7 +234,7 @@ def test_without_a_driver_nothing_begins_and_one_that_goes_is_a_fault_in_the_end
     assert rig.run(0.5)[-1].status is Status.RUNNING
     rig.loop.interlocks.unheard = "nobody listens to our commands on /arm"
     reaction(until(rig, Status.HOLD_NO_DRIVER))
-    assert_rests(rig, Status.HOLD_NO_DRIVER, motion_within)
+    assert_falls_silent(rig, Status.HOLD_NO_DRIVER, motion_within)
     assert until(rig, Status.FAULT_NO_DRIVER) < DRIVER_GONE_AFTER_S
     rig.loop.interlocks.unheard = ""
     assert rig.run(0.3)[-1].status is Status.FAULT_NO_DRIVER, "a fault is latched"
@@ -192,7 +242,89 @@ def test_without_a_driver_nothing_begins_and_one_that_goes_is_a_fault_in_the_end
     assert rig.run(0.3)[-1].status is Status.RUNNING
 
 
+@pytest.mark.fault(23)
+def test_a_driver_that_comes_back_finds_the_arm_where_it_was_moved_to(rig, motion_within):
+    rig.start()
+    rig.loop.interlocks.unheard = "nobody listens to our commands on /arm"
+    assert_falls_silent(rig, Status.HOLD_NO_DRIVER, motion_within)
+    moved_rad = rig.position_rad - ELSEWHERE_RAD
+    held_at(rig, moved_rad, 2.0)
+    rig.loop.interlocks.unheard = ""
+    rig.loop.reseed()
+    assert_goes_on_from(rig, moved_rad, motion_within)
+
+
 # --- the arm
+
+
+@pytest.mark.fault(23)
+def test_an_arm_that_does_not_follow_is_not_told_to_jump_when_it_can_move_again(
+    make_rig, policy, middle_rad, motion_within
+):
+    rig = make_rig(policy)
+    policy.actions = np.hstack([np.tile(middle_rad + 0.5, (16, 1)), np.ones((16, 1))])
+    rig.loop.set_instruction("pick")
+    ticks = held_at(rig, middle_rad, 6.0)
+    motion_within(rig.robot, [command.position_rad for command in rig.commands])
+    assert np.abs(rig.commands[-1].position_rad - middle_rad).max() > 0.4
+    assert ticks[-1].status is Status.FAULT_NOT_FOLLOWING
+    statuses = [tick.status for tick in ticks]
+    held = statuses.index(Status.HOLD_NOT_FOLLOWING)
+    assert Status.RUNNING not in statuses[held:], "it waits for the arm"
+    silent = [tick.command is None for tick in ticks]
+    assert all(silent[silent.index(True, held) :])
+    assert silent.index(True, held) < held + 50, "at rest within half a second"
+    assert all(tick.command is None for tick in held_at(rig, middle_rad, 0.5))
+    policy.actions = None
+    rig.loop.reset(rig.now_s)
+    assert_goes_on_from(rig, middle_rad, motion_within)
+
+
+@pytest.mark.fault(23)
+def test_an_arm_that_comes_back_to_where_it_was_told_to_be_goes_on_from_there(
+    make_rig, policy, middle_rad, motion_within
+):
+    rig = make_rig(policy)
+    policy.actions = np.hstack([np.tile(middle_rad + 0.5, (16, 1)), np.ones((16, 1))])
+    rig.loop.set_instruction("pick")
+    for _ in range(300):
+        rig.position_rad = middle_rad
+        if rig.tick().status is Status.HOLD_NOT_FOLLOWING:
+            break
+    held_at(rig, middle_rad, 1.0)
+    told_rad = rig.commands[-1].position_rad
+    near_rad = told_rad - 0.15
+    assert held_at(rig, near_rad, 0.1)[-1].status is Status.HOLD_NOT_FOLLOWING, "not near enough"
+    policy.actions = None
+    back_rad = told_rad - 0.02
+    held_at(rig, back_rad, 0.01)
+    assert_goes_on_from(rig, back_rad, motion_within)
+
+
+@pytest.mark.parametrize("status", [Status.HOLD_STOPPED, Status.FAULT_EMERGENCY_STOP])
+def test_an_arm_moved_by_hand_in_a_stop_is_not_told_to_go_back(rig, status, motion_within):
+    rig.start()
+    if status is Status.HOLD_STOPPED:
+        rig.loop.stop()
+    else:
+        rig.loop.interlocks.put_emergency_stop(True)
+        rig.loop.interlocks.put_emergency_stop(False)
+    assert_rests(rig, status, motion_within)
+    moved_rad = rig.position_rad - ELSEWHERE_RAD
+    ticks = held_at(rig, moved_rad, 0.5)
+    assert {tick.status for tick in ticks} == {status}
+    assert all(tick.command is None for tick in ticks)
+    rig.loop.reset(rig.now_s)
+    assert_goes_on_from(rig, moved_rad, motion_within)
+
+
+def test_stale_joint_states_do_not_make_an_arm_seem_elsewhere(rig, policy, motion_within):
+    policy.speed_rad_s = 1.2
+    rig.start(seconds=1.0)
+    rig.state_stops = True
+    rig.until(Status.HOLD_STALE_STATE)
+    assert_rests(rig, Status.HOLD_STALE_STATE, motion_within)
+    assert all(tick.command is not None for tick in rig.run(1.0))
 
 
 @pytest.mark.fault(23, bound_s=1.2)

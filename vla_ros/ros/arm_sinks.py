@@ -8,19 +8,19 @@ from typing import Protocol
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
-from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from vla_ros.datatypes import Command, FloatArray, RobotState
+from vla_ros.datatypes import ActionChunk, Command, FloatArray, RobotState
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros import convert
 from vla_ros.ros.command_publishers import CommandPublishers
-from vla_ros.ros.servo import ServoSwitch, pose_msg, twist_msg
+from vla_ros.ros.servo import pose_msg, twist_msg
 
 # Of the whole remaining plan: often enough for a new chunk to be followed soon, rare enough for the
 # controller to get somewhere.
 _PLAN_PERIOD_S = 0.1
+_ROUNDING = 1.001
 
 
 class Lookahead(Protocol):
@@ -30,31 +30,32 @@ class Lookahead(Protocol):
     def measured(self) -> RobotState | None:
         """Newest joint state."""
 
+    @property
+    def chunk(self) -> ActionChunk | None:
+        """The plan that is being played; `None` when there is none."""
+
     def plan_ahead(self, now_s: float) -> list[Command]:
         """The commands that would follow if nothing new came, until rest."""
 
 
 class ArmSink(Protocol):
-    """Sends commands to the arm's driver."""
+    """Sends commands to the arm's driver.
+
+    Attributes:
+        takes_path: The driver follows the rest of a stop by itself when it is sent as one.
+    """
+
+    takes_path: bool
 
     def begin(self) -> None:
-        """Start anew at an activation."""
-
-    def obstacle(self) -> str:
-        """Why the driver takes no commands yet; empty when it does."""
+        """Forget what was sent: the next command does not go on from there."""
 
     def send(self, commands: Sequence[Command], *, is_end: bool = False) -> None:
         """Send the command of this tick; at the end, those of the ticks to come until rest."""
 
 
-def create_arm_sink(
-    node: LifecycleNode, robot: RobotConfig, publishers: CommandPublishers, loop: Lookahead
-) -> ArmSink:
-    """The sink that the robot file names.
-
-    Raises:
-        NodeError: A message package that it needs is not installed.
-    """
+def create_arm_sink(robot: RobotConfig, publishers: CommandPublishers, loop: Lookahead) -> ArmSink:
+    """The sink that the robot file names."""
     match robot.arm_sink.sink:
         case "joint_trajectory":
             return TrajectorySink(robot, publishers)
@@ -63,28 +64,22 @@ def create_arm_sink(
         case "forward_command":
             return ForwardSink(robot, publishers)
         case "servo_twist":
-            return TwistSink(node, robot, publishers, loop)
+            return TwistSink(robot, publishers, loop)
         case _:
-            return PoseSink(node, robot, publishers)
+            return PoseSink(robot, publishers)
 
 
-class _Plain:
-    """A driver that takes commands at any time."""
-
-    def begin(self) -> None:
-        """Nothing is kept."""
-
-    def obstacle(self) -> str:
-        """None."""
-        return ""
-
-
-class TrajectorySink(_Plain):
+class TrajectorySink:
     """One point a tick for a `joint_trajectory_controller`, with velocities."""
+
+    takes_path = True
 
     def __init__(self, robot: RobotConfig, publishers: CommandPublishers) -> None:
         self._robot = robot
         self._publisher = publishers.create(JointTrajectory, robot.arm_sink.topic)
+
+    def begin(self) -> None:
+        """Nothing is kept."""
 
     def send(self, commands: Sequence[Command], *, is_end: bool = False) -> None:
         """Publish the points."""
@@ -94,8 +89,12 @@ class TrajectorySink(_Plain):
 class PlanSink:
     """The whole rest of the plan for a `joint_trajectory_controller`, ten times a second.
 
-    The plan ends at rest: when this node dies the controller finishes it and stands still.
+    The plan ends at rest: when this node dies the controller finishes it and stands still. Where
+    it is dropped, for a stop or for another instruction, what replaces it is sent at once: the
+    controller would go on with it, and have to turn back.
     """
+
+    takes_path = True
 
     def __init__(self, robot: RobotConfig, publishers: CommandPublishers, loop: Lookahead) -> None:
         self._robot = robot
@@ -106,30 +105,34 @@ class PlanSink:
     def begin(self) -> None:
         """Send at the next tick."""
         self._sent_s = float("-inf")
-
-    def obstacle(self) -> str:
-        """None."""
-        return ""
+        self._epoch: int | None = None
 
     def send(self, commands: Sequence[Command], *, is_end: bool = False) -> None:
         """Publish the plan when it is time to, the end at once."""
         now_s = commands[0].stamp_s
-        is_new = not 0 <= now_s - self._sent_s < _PLAN_PERIOD_S - self._robot.tick_s / 2
-        if not is_end and not is_new:
+        chunk = self._loop.chunk
+        epoch = None if chunk is None else chunk.epoch
+        is_due = not 0 <= now_s - self._sent_s < _PLAN_PERIOD_S - self._robot.tick_s / 2
+        if not (is_end or is_due or epoch != self._epoch):
             return
         if not is_end:
             commands = [*commands, *self._loop.plan_ahead(now_s)]
-        self._sent_s = now_s
+        self._sent_s, self._epoch = now_s, epoch
         commands = [*commands[:-1], convert.hold_of(commands[-1])]
         self._publisher.publish(convert.trajectory_from_commands(commands, self._robot))
 
 
-class ForwardSink(_Plain):
+class ForwardSink:
     """Positions for a `ForwardCommandController`, in its own order of joints."""
+
+    takes_path = False
 
     def __init__(self, robot: RobotConfig, publishers: CommandPublishers) -> None:
         self._robot = robot
         self._publisher = publishers.create(Float64MultiArray, robot.arm_sink.topic)
+
+    def begin(self) -> None:
+        """Nothing is kept."""
 
     def send(self, commands: Sequence[Command], *, is_end: bool = False) -> None:
         """Publish the last position: this controller keeps it, and knows no path to it."""
@@ -141,62 +144,44 @@ class ForwardSink(_Plain):
 class TwistSink:
     """Twists of the tip for MoveIt Servo, one a tick."""
 
-    def __init__(
-        self,
-        node: LifecycleNode,
-        robot: RobotConfig,
-        publishers: CommandPublishers,
-        loop: Lookahead,
-    ) -> None:
+    takes_path = False
+
+    def __init__(self, robot: RobotConfig, publishers: CommandPublishers, loop: Lookahead) -> None:
         self._robot = robot
         self._loop = loop
-        self._switch = ServoSwitch(node, robot)
         self._publisher = publishers.create(TwistStamped, robot.arm_sink.topic)
         self.begin()
 
     def begin(self) -> None:
-        """Choose Servo's command type."""
+        """Begin with a standstill."""
         self._last: Command | None = None
-        self._switch.begin()
-
-    def obstacle(self) -> str:
-        """Whether Servo has taken the command type."""
-        return self._switch.obstacle()
 
     def send(self, commands: Sequence[Command], *, is_end: bool = False) -> None:
         """Publish the twist; the rest of a stop is one at rest, to which Servo decelerates."""
         command, measured = commands[-1], self._loop.measured
         previous, self._last = self._last, command
+        if previous is not None and not _continues(command, previous, self._robot):
+            previous = None
         if is_end:
             previous, measured = None, None
         elif _is_stale(measured, command, self._robot.state.max_age_s):
             measured = None
         self._publisher.publish(twist_msg(command, previous, measured, self._robot))
 
-    def close(self) -> None:
-        """Disconnect from Servo."""
-        self._switch.close()
-
 
 class PoseSink:
     """Poses of the tip for MoveIt Servo, one a tick."""
 
-    def __init__(
-        self, node: LifecycleNode, robot: RobotConfig, publishers: CommandPublishers
-    ) -> None:
+    takes_path = False
+
+    def __init__(self, robot: RobotConfig, publishers: CommandPublishers) -> None:
         self._robot = robot
-        self._switch = ServoSwitch(node, robot)
         self._publisher = publishers.create(PoseStamped, robot.arm_sink.topic)
-        self._last: FloatArray | None = None
+        self.begin()
 
     def begin(self) -> None:
-        """Choose Servo's command type."""
-        self._last = None
-        self._switch.begin()
-
-    def obstacle(self) -> str:
-        """Whether Servo has taken the command type."""
-        return self._switch.obstacle()
+        """Write the next turn as either of its two quaternions."""
+        self._last: FloatArray | None = None
 
     def send(self, commands: Sequence[Command], *, is_end: bool = False) -> None:
         """Publish the pose."""
@@ -205,9 +190,15 @@ class PoseSink:
         self._last = np.array([turn.x, turn.y, turn.z, turn.w])
         self._publisher.publish(msg)
 
-    def close(self) -> None:
-        """Disconnect from Servo."""
-        self._switch.close()
+
+def _continues(command: Command, previous: Command, robot: RobotConfig) -> bool:
+    """Whether one motion inside the limits has led from `previous` here.
+
+    Where the arm was taken over anew in between, the way is none that it shall go in a tick.
+    """
+    elapsed_s = max(command.stamp_s - previous.stamp_s, robot.tick_s)
+    way_rad = np.abs(command.position_rad - previous.position_rad)
+    return bool((way_rad <= _ROUNDING * elapsed_s * robot.limits.velocity_rad_s).all())
 
 
 def _is_stale(measured: RobotState | None, command: Command, max_age_s: float) -> bool:

@@ -27,6 +27,7 @@ class Neighbours:
         self._emergency_stop_topic = robot.safety.emergency_stop_topic
         self._sink = sink
         self._loop = loop
+        self._was_deaf = False
         # Steady: a driver that is gone under a stopped clock is gone.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         look = guarded(node.get_logger(), self.look)
@@ -35,11 +36,11 @@ class Neighbours:
     def look(self) -> None:
         """Look at the graph now."""
         interlocks = self._loop.interlocks
-        had_rivals = bool(interlocks.rivals)
+        was_alone = not interlocks.rivals and not interlocks.unheard
         interlocks.rivals = self._rivals()
         interlocks.unheard = self._unheard()
         interlocks.no_button = self._no_button()
-        if had_rivals and not interlocks.rivals:
+        if not was_alone and not interlocks.rivals and not interlocks.unheard:
             self._loop.reseed()
 
     def close(self) -> None:
@@ -57,7 +58,12 @@ class Neighbours:
 
     def _unheard(self) -> str:
         topics = [topic for topic, count in self._sink.listeners().items() if count == 0]
-        return f"nobody listens to our commands on {', '.join(topics)}" if topics else ""
+        was_deaf, self._was_deaf = self._was_deaf, bool(topics)
+        if topics:
+            return f"nobody listens to our commands on {', '.join(topics)}"
+        if was_deaf:
+            self._sink.reconnect()
+        return self._sink.obstacle()
 
     def _no_button(self) -> str:
         topic = self._emergency_stop_topic

@@ -133,11 +133,12 @@ class Session:
         self.loop.stop()
 
     def reset(self, now_s: float) -> None:
-        """Clear a fault or a stop."""
-        if self.worker.is_ready and not self.sink.obstacle():
-            self._begin(now_s)
-        else:
-            self._is_starting = True
+        """Clear a fault or a stop, as soon as the arm's driver and the policy are ready."""
+        self.sink.reconnect()
+        self._is_starting = True
+        self._start_when_ready(now_s)
+        if self._is_starting:
+            self.loop.stop()
 
     def step(self, when: TickTime) -> Tick:
         """Take one step of the loop and send its command; what it raises becomes a fault."""
@@ -151,7 +152,9 @@ class Session:
         if self.parameters.is_shadow:
             self.loop.let_go()
             tick = replace(tick, command=None)
-        if tick.command is not None:
+        if tick.command is None:
+            self.sink.pause()
+        else:
             self.sink.publish(tick.command)
         self._record(tick)
         self.last = tick
@@ -160,17 +163,21 @@ class Session:
         return tick
 
     def come_to_rest(self, now_s: float) -> bool:
-        """Decelerate inside the limits and send the last hold; blocks for less than a second.
+        """Decelerate inside the limits and send the last hold.
+
+        Blocks for less than a second, unless the stop takes longer and the driver takes no path.
 
         Returns:
             Whether the arm was at rest before the time was over. If not, the rest of its stop was
             sent as one trajectory, which the driver follows by itself.
         """
         self.inputs.stop_listening()
+        self._is_starting = False
         self.loop.begin_deactivation()
         started_s = time.monotonic()
         elapsed_s = 0.0
-        while not self.loop.is_stopped and elapsed_s < _REST_WITHIN_S:
+        paced = not self.sink.takes_path
+        while not self.loop.is_stopped and (paced or elapsed_s < _REST_WITHIN_S):
             self.step(TickTime(now_s=now_s + elapsed_s))
             # Nobody turns the executor meanwhile, and with it /clock: pace by the steady clock.
             time.sleep(self.robot.tick_s)

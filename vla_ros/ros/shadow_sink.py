@@ -8,14 +8,22 @@ from vla_ros.datatypes import Command
 class ShadowSink:
     """Has the face of a `CommandSink`, and no connection to any driver."""
 
+    takes_path = True
+
     def publish(self, *commands: Command) -> None:
         """Send nothing."""
 
     def hold(self) -> None:
         """Send nothing."""
 
+    def pause(self) -> None:
+        """Nothing is kept."""
+
     def forget(self) -> None:
         """Nothing is kept."""
+
+    def reconnect(self) -> None:
+        """Nothing is agreed."""
 
     def obstacle(self) -> str:
         """None: no driver is needed."""

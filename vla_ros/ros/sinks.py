@@ -6,11 +6,13 @@ from rclpy.lifecycle import LifecycleNode
 
 from vla_ros.datatypes import Command
 from vla_ros.robot_config import RobotConfig
+from vla_ros.robot_outputs import SERVO_SINKS
 from vla_ros.ros import convert
 from vla_ros.ros.arm_sinks import Lookahead, create_arm_sink
 from vla_ros.ros.command_publishers import CommandPublishers
 from vla_ros.ros.gripper_sinks import GripperActionSink, create_gripper_sink
 from vla_ros.ros.qos_watch import QosWatch
+from vla_ros.ros.servo import ServoSwitch
 
 
 class CommandSink:
@@ -26,8 +28,15 @@ class CommandSink:
         """
         self._publishers = CommandPublishers(node, qos)
         self._last: Command | None = None
-        self._arm = create_arm_sink(node, robot, self._publishers, loop)
+        self._arm = create_arm_sink(robot, self._publishers, loop)
         self._gripper = create_gripper_sink(node, robot, self._publishers)
+        is_servo = robot.arm_sink.sink in SERVO_SINKS
+        self._switch = ServoSwitch(node, robot) if is_servo else None
+
+    @property
+    def takes_path(self) -> bool:
+        """Whether `publish` can be given the rest of a stop, which the driver follows then."""
+        return self._arm.takes_path
 
     def publish(self, *commands: Command) -> None:
         """Send the command of this tick to the drivers, or those of several ticks until rest."""
@@ -43,16 +52,26 @@ class CommandSink:
             if self._gripper is not None:
                 self._gripper.send(self._last)
 
-    def forget(self) -> None:
-        """Start anew: a hold must never repeat a pose of an earlier activation."""
+    def pause(self) -> None:
+        """A tick without a command: neither a hold nor the next command goes on from the last."""
         self._last = None
         self._arm.begin()
+
+    def forget(self) -> None:
+        """Start anew at an activation."""
+        self.pause()
+        self.reconnect()
         if self._gripper is not None:
             self._gripper.begin()
 
+    def reconnect(self) -> None:
+        """Take nothing that was agreed with the arm's driver for granted: it may have restarted."""
+        if self._switch is not None:
+            self._switch.begin()
+
     def obstacle(self) -> str:
         """Why the arm's driver takes no commands yet; empty when it does."""
-        return self._arm.obstacle()
+        return "" if self._switch is None else self._switch.obstacle()
 
     def flush(self, timeout_s: float) -> None:
         """Wait until every driver has acknowledged, at most `timeout_s` each."""
@@ -75,7 +94,7 @@ class CommandSink:
 
     def close(self) -> None:
         """Disconnect."""
-        for sink in (self._arm, self._gripper):
-            if hasattr(sink, "close"):
-                sink.close()
+        for part in (self._switch, self._gripper):
+            if hasattr(part, "close"):
+                part.close()
         self._publishers.close()

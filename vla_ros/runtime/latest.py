@@ -79,6 +79,13 @@ class Latest:
             raise StateError("no joint state has arrived; ask `obstacle` first")
         return self.state
 
+    def young_state(self, now_s: float) -> RobotState | None:
+        """The robot state; `None` when it is missing or stale."""
+        if self.state is None:
+            return None
+        age_s = now_s - self.state.stamp_s
+        return self.state if -MAX_AHEAD_S <= age_s <= self._robot.state.max_age_s else None
+
     def put_frame(self, name: str, frame: Frame) -> None:
         """Keep `frame`; a camera nobody looks through, or a broken picture, is ignored.
 

@@ -62,6 +62,7 @@ class ControlLoop:
         self._instruction: str | None = None
         self._epoch = 0
         self._last_s: float | None = None
+        self._has_commanded = False
         self._jumped = ""
         self._dropped = 0
         self._overruns = 0
@@ -107,6 +108,7 @@ class ControlLoop:
         """Clear a fault or stop: new epoch; an arm at rest starts from its measured state."""
         self._jumped, self._last_s = "", now_s
         self._motion.begin_anew(self._latest.state)
+        self._has_commanded = self._motion.is_seeded
         self._inference.forgive()
         self._wild.forgive()
         self.interlocks.forgive()
@@ -151,6 +153,7 @@ class ControlLoop:
     def let_go(self) -> None:
         """Start from the measured state at the next tick: this one's command was not sent."""
         self._motion.forget()
+        self._has_commanded = False
 
     @property
     def measured(self) -> RobotState | None:
@@ -183,7 +186,7 @@ class ControlLoop:
                 another one; 0 while it runs. The arm holds meanwhile, however young its data seem.
         """
         if self._gate.broken is not None:
-            return self._tick(self._gate.broken, self._motion.hold(now_s), now_s)
+            return self._tick(self._gate.broken, self._motion.release(now_s), now_s)
         self._watch_clock(now_s)
         obstacle = self._forbidden(now_s, standstill_s) or self._unready(now_s)
         if obstacle is not None:
@@ -194,12 +197,12 @@ class ControlLoop:
         obstacle = self._forbidden(now_s, standstill_s) or obstacle or self._inference.trouble
         if obstacle is not None:
             self._scheduler.clear()
-            return self._tick(obstacle, self._motion.hold(now_s), now_s)
+            return self._tick(obstacle, self._hold(now_s), now_s)
         if self._may_ask_at_once(now_s):
             self._request(now_s)
         planned = self._scheduler.sample(now_s)
         if planned is None:
-            return self._tick(self._planless(now_s), self._motion.hold(now_s), now_s)
+            return self._tick(self._planless(now_s), self._hold(now_s), now_s)
         command = self._motion.follow(*planned, self._latest.fresh_state, now_s)
         return self._tick(_RUNNING, command, now_s)
 
@@ -207,9 +210,21 @@ class ControlLoop:
         """The tick in place of one that raised: a fault, latched until `reset` or `activate`.
 
         From here on only the shaper and the safety filter are used, which bring the arm to rest;
-        whatever broke is not touched again.
+        whatever broke is not touched again. Then nothing is commanded any more.
         """
-        return self._tick(self._gate.shut_for_good(reason), self._motion.hold(now_s), now_s)
+        return self._tick(self._gate.shut_for_good(reason), self._motion.release(now_s), now_s)
+
+    def _hold(self, now_s: float) -> Command | None:
+        """Decelerate; at rest keep the pose, or say nothing where it must not be kept.
+
+        An arm that is elsewhere would jump to it as soon as it can move again, one that another
+        commands would be torn between the two, and a driver that comes back may find it anywhere.
+        """
+        measured = self._latest.young_state(now_s)
+        is_lost = measured is not None and self._motion.is_lost(measured)
+        if is_lost or self.interlocks.rivals or self.interlocks.unheard:
+            return self._motion.release(now_s)
+        return self._motion.hold(now_s)
 
     def _watch_clock(self, now_s: float) -> None:
         last_s, self._last_s = self._last_s, now_s
@@ -224,7 +239,7 @@ class ControlLoop:
     def _forbidden(self, now_s: float, standstill_s: float = 0.0) -> Obstacle | None:
         """What forbids to follow the policy, whatever the sensors say."""
         # Asked every time, because they keep account of what they hear.
-        locked = self.interlocks.obstacle(now_s, has_commanded=self._motion.is_seeded)
+        locked = self.interlocks.obstacle(now_s, has_commanded=self._has_commanded)
         fault = self._gate.latched(locked) or self._inference.fault or self._wild.fault
         return fault or self._gate.hold(standstill_s, locked, self._instruction)
 
@@ -295,7 +310,7 @@ class ControlLoop:
             where = f"robot file {self._robot.path.name}, chunks.expire_after_s"
             reason = f"{expired} ({where}); {waiting}"
             return Obstacle(status=Status.HOLD_CHUNK_EXPIRED, reason=reason)
-        status = Status.HOLD_FOR_POLICY if self._motion.is_seeded else Status.WAITING_FOR_POLICY
+        status = Status.HOLD_FOR_POLICY if self._has_commanded else Status.WAITING_FOR_POLICY
         return Obstacle(status=status, reason=f"no chunk yet; {waiting}")
 
     def _refuse_instruction(self, error: InstructionError) -> None:
@@ -311,6 +326,7 @@ class ControlLoop:
 
     def _tick(self, outcome: Obstacle, command: Command | None, now_s: float) -> Tick:
         chunk = self._scheduler.chunk
+        self._has_commanded = self._has_commanded or command is not None
         return Tick(
             status=outcome.status,
             reason=outcome.reason,

@@ -52,8 +52,9 @@ class Motion:
         return self._shaper.clamped + self.safety.clamped
 
     def forget(self) -> None:
-        """Seed anew before the next command."""
+        """Seed anew before the next command; where the arm was told to be counts no more."""
         self.is_seeded = False
+        self._following.forget()
 
     def begin_anew(self, measured: RobotState | None) -> None:
         """Seed anew, unless the arm moves and is measured about where it is commanded to be."""
@@ -67,8 +68,9 @@ class Motion:
 
     def obstacle(self, measured: RobotState, now_s: float) -> Obstacle | None:
         """Why the arm may not begin, or does not do what it is told; else `None`."""
-        if self.is_seeded:
-            return self._following.obstacle(measured, now_s)
+        astray = self._following.obstacle(measured, now_s)
+        if astray is not None or self.is_seeded:
+            return astray
         limits, position = self._robot.limits, measured.position_rad
         beyond = np.maximum(limits.lower_rad - position, position - limits.upper_rad)
         joint = int(beyond.argmax())
@@ -98,6 +100,20 @@ class Motion:
     def hold(self, now_s: float) -> Command | None:
         """Decelerate one tick; once at rest, keep the pose."""
         return self._command(self._shaper.stop(), None, now_s) if self.is_seeded else None
+
+    def release(self, now_s: float) -> Command | None:
+        """Decelerate one tick; once at rest, command nothing and seed anew before the next one.
+
+        Whether the arm follows goes on to be judged, by where it was told to be last.
+        """
+        if self.is_seeded and self.is_stopped:
+            self.is_seeded = False
+            self._following.settle()
+        return self.hold(now_s)
+
+    def is_lost(self, measured: RobotState) -> bool:
+        """Whether the arm is too far from where it is commanded to be to keep that pose."""
+        return self._following.is_lost(measured)
 
     def remaining_stop(self, now_s: float) -> list[Command]:
         """The commands until rest, one a tick from `now_s` on; none when the arm is at rest."""
