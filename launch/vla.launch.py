@@ -99,13 +99,29 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "policy_python",
             default_value="",
-            description="Python of the policy's process, such as /home/me/torch/bin/python; empty "
-            "takes the one that runs the node.",
+            description="Python (3.11 or newer) of the policy's process, such as "
+            "/home/me/torch/bin/python; empty takes the one that runs the node.",
         ),
         DeclareLaunchArgument(
             "threads",
             default_value="0",
             description="Threads of the policy on a CPU; 0 takes all cores but one, for control.",
+        ),
+        DeclareLaunchArgument(
+            "speed_scale",
+            default_value="1.0",
+            description="Share of the robot file's velocity limits, 0.01 to 1.0; 0.1 for the first "
+            "motion of a robot.",
+        ),
+        DeclareLaunchArgument(
+            "recordings",
+            default_value="",
+            description="Folder for the last 30 s before a fault; empty takes ~/.ros/vla_ros.",
+        ),
+        DeclareLaunchArgument(
+            "clock_timeout_s",
+            default_value="0.5",
+            description="The clock counts as stopped after standing still for this long, in s.",
         ),
         DeclareLaunchArgument(
             "use_sim_time",
@@ -171,6 +187,9 @@ def vla_node() -> LifecycleNode:
         "policy": str,
         "policy_python": str,
         "threads": int,
+        "speed_scale": float,
+        "recordings": str,
+        "clock_timeout_s": float,
         "use_sim_time": bool,
     }
     parameters = {

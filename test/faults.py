@@ -114,8 +114,9 @@ FAULTS: dict[int, Fault] = {
             ),
             ("QoS that cannot match", "diagnostics ERROR with topic and policy", "1 s"),
             (
-                "the emergency stop is pressed; the deadman is released, or silent for 0.3 s",
-                "FAULT; HOLD until it is held again",
+                "the emergency stop is pressed, or of a type that nobody hears; the deadman is "
+                "released, or silent for 0.3 s",
+                "FAULT, or HOLD with its type; HOLD until it is held again",
                 "T; 0.3 s + T",
             ),
             (

@@ -222,6 +222,13 @@ GUARDS = (
         ),
     ),
     Guard(
+        name="the gripper's velocity: `SafetyFilter.apply`",
+        file="runtime/safety.py",
+        line="self._gripper_open = self._next_opening(min(1.0, max(0.0, gripper_open)))",
+        without="self._gripper_open = min(1.0, max(0.0, gripper_open))",
+        tests=("runtime/test_safety.py::test_the_gripper_never_moves_faster_than_its_velocity",),
+    ),
+    Guard(
         name="the emergency stop's latch: `Interlocks.put_emergency_stop`",
         file="runtime/interlocks.py",
         line="self._was_pressed = self._was_pressed or pressed",

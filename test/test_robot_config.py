@@ -16,7 +16,7 @@ import yaml
 from vla_ros.errors import RobotFileError, UrdfError
 from vla_ros.robot_config import JOINS, JointLimits, load_robot
 from vla_ros.share import share_path
-from vla_ros.urdf import chain_to, read_joints
+from vla_ros.urdf import chain_to, expand, read_joints
 
 PANDA = share_path("config/panda.yaml")
 SERVER = {
@@ -110,6 +110,39 @@ def test_chunks_may_be_left_out(write: Callable[..., Path]) -> None:
     assert robot.chunks.blend_s <= robot.chunks.execute_s < robot.chunks.expire_after_s
 
 
+def test_a_gripper_in_the_arms_trajectory_is_limited_and_others_where_the_file_says_so(
+    write: Callable,
+) -> None:
+    def with_arm(data: dict) -> None:
+        data["actions"]["gripper"] = {"meaning": "open_fraction", "sink": "with_arm"}
+
+    def velocity(edit: Callable[[dict], object]) -> float | None:
+        gripper = load_robot(write(edit)).gripper
+        assert gripper is not None
+        return gripper.velocity_m_s
+
+    assert velocity(lambda d: None) is None
+    assert velocity(lambda d: d["gripper"].update(velocity_m_s=0.1)) == 0.1
+    assert velocity(with_arm) == pytest.approx(0.7 * 0.2)  # velocity_scale of the URDF's
+    assert velocity(lambda d: (with_arm(d), d["gripper"].update(velocity_m_s=0.05))) == 0.05
+
+
+def test_a_gripper_in_the_arms_trajectory_without_a_velocity_takes_a_second(
+    write: Callable, tmp_path: Path
+) -> None:
+    def edit(data: dict) -> None:
+        text = expand(share_path("description/panda.urdf.xacro"))
+        (tmp_path / "no_velocity.urdf").write_text(text.replace('velocity="0.2"', ""))
+        data["urdf"] = str(tmp_path / "no_velocity.urdf")
+        data["actions"]["gripper"] = {"meaning": "open_fraction", "sink": "with_arm"}
+
+    gripper = load_robot(write(edit)).gripper
+    assert gripper is not None
+    assert gripper.velocity_m_s == pytest.approx(0.04)
+    assert gripper.opening_change(0.5, 1.0) == pytest.approx(0.5)
+    assert gripper.opening_change(0.5, 0.1) == pytest.approx(0.05)
+
+
 def test_gripper_fraction_and_metres_are_inverse() -> None:
     gripper = load_robot(PANDA).gripper
     assert gripper is not None
@@ -192,6 +225,17 @@ def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> Non
         (lambda d: d["actions"]["arm"].update(joints=["a"]), "arm.joints: a; valid: all of panda_"),
         (lambda d: d["actions"]["gripper"].pop("topic"), "gripper.topic: got None; valid: the dri"),
         (lambda d: d["actions"]["gripper"].update(sink="with_arm"), "valid: none with with_arm"),
+        (
+            lambda d: d["gripper"].update(velocity_m_s=0.3),
+            "gripper.velocity_m_s: 0.3 is above the URDF's 0.2 of 'panda_finger_joint1'",
+        ),
+        (
+            lambda d: (
+                d["gripper"].update(velocity_m_s=0.1),
+                d["actions"]["gripper"].update(hysteresis={}),
+            ),
+            "gripper.velocity_m_s: has no effect on a gripper action or with hysteresis",
+        ),
         (
             lambda d: d["actions"]["gripper"].update(hysteresis={"close_below": 0.9}),
             "close_below 0.9 is above open_above 0.6",

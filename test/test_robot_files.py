@@ -46,6 +46,11 @@ def test_file_fits_its_urdf(path: Path):
         assert robot.gripper.joint not in robot.joints
 
 
+def test_the_gripper_of_the_so101_keeps_to_its_share_of_the_urdfs_velocity():
+    gripper = load_robot(CONFIG / "so101.yaml").gripper
+    assert gripper.velocity_m_s == pytest.approx(0.2 * 10.0)  # rad/s, 1.91 rad in about a second
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_names_and_limits_are_the_published_ones(name: str):
     path = CONFIG / f"{name}.yaml"

@@ -203,4 +203,10 @@ def _gripper_problems(gripper: dict[str, Any], urdf: Mapping[str, UrdfJoint]) ->
                     f"gripper.{key}: {gripper[key]} is outside the URDF's limits "
                     f"{joint.lower_rad} … {joint.upper_rad} m of {joint.name!r} (metres, not mm)"
                 )
+    fastest = None if joint is None else joint.velocity_rad_s
+    if fastest and gripper.get("velocity_m_s", 0.0) > fastest:
+        problems.append(
+            f"gripper.velocity_m_s: {gripper['velocity_m_s']} is above the URDF's {fastest} of "
+            f"{gripper['joint']!r}"
+        )
     return problems

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from vla_ros.robot_check import CHUNK_DEFAULTS, find_problems
 from vla_ros.robot_lerobot import LeRobotConfig, build_lerobot
 from vla_ros.robot_mirror import MirrorConfig, build_mirror
 from vla_ros.robot_outputs import (
+    WITH_ARM,
     ArmSinkConfig,
     GripperSinkConfig,
     build_arm_sink,
@@ -27,6 +29,8 @@ from vla_ros.robot_server import PolicyServerConfig
 from vla_ros.urdf import UrdfJoint, chain_to, expand, read_joints
 
 GRIPPER = "gripper"
+# From open to closed, for a gripper in the arm's trajectory whose speed nobody says.
+_GRIPPER_CHANGE_S = 1.0
 JOINS = ("latest", "blend", "ensemble", "rtc")
 
 
@@ -52,11 +56,23 @@ class JointLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class GripperConfig:
-    """The gripper: its joint, and that joint's position when closed and when open."""
+    """The gripper: its joint, and that joint's position when closed and when open.
+
+    Attributes:
+        velocity_m_s: How fast the joint is commanded at most; `None` leaves that to its driver.
+            Like the positions in rad for a joint that turns.
+    """
 
     joint: str
     closed_m: float
     open_m: float
+    velocity_m_s: float | None = None
+
+    def opening_change(self, time_s: float, speed_scale: float) -> float:
+        """How much the opening may change in `time_s` at a share of the velocity limit."""
+        if self.velocity_m_s is None:
+            return 1.0
+        return speed_scale * self.velocity_m_s * time_s / abs(self.open_m - self.closed_m)
 
     def open_fraction(self, position_m: float) -> float:
         """Opening in [0, 1] for a finger position."""
@@ -205,7 +221,7 @@ def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
         tick_hz=float(data["tick_hz"]),
         joints=tuple(data["joints"]),
         limits=_limits(data, urdf),
-        gripper=GripperConfig(**data["gripper"]) if "gripper" in data else None,
+        gripper=_gripper(data, urdf) if "gripper" in data else None,
         cameras={name: CameraConfig(**camera) for name, camera in data["cameras"].items()},
         state=InputConfig(**data["state"]),
         instruction_topic=data["instruction"]["topic"],
@@ -226,6 +242,19 @@ def _build(path: Path, data: dict[str, Any]) -> RobotConfig:
 def _policy_server(data: dict[str, Any]) -> PolicyServerConfig | None:
     server = data.get("policy_server")
     return None if server is None else PolicyServerConfig(**server)
+
+
+def _gripper(data: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> GripperConfig:
+    """Limited where the file says so, or where the finger is a joint of the arm's controller."""
+    gripper = GripperConfig(**data["gripper"])
+    if gripper.velocity_m_s is not None or data["actions"]["gripper"]["sink"] != WITH_ARM:
+        return gripper
+    velocity = urdf[gripper.joint].velocity_rad_s
+    if not velocity or not math.isfinite(velocity):
+        fastest = abs(gripper.open_m - gripper.closed_m) / _GRIPPER_CHANGE_S
+    else:
+        fastest = data["limits"]["velocity_scale"] * velocity
+    return replace(gripper, velocity_m_s=fastest)
 
 
 def _limits(data: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> JointLimits:

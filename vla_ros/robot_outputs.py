@@ -113,7 +113,8 @@ def find_output_problems(data: Mapping[str, Any]) -> list[str]:
             f"actions.arm.joints: {', '.join(arm['joints'])}; valid: all of "
             f"{', '.join(_driven(data))}, in the order of the controller's parameter `joints`"
         )
-    return problems + _gripper_problems(data["actions"].get("gripper", {}), arm)
+    problems += _gripper_problems(data["actions"].get("gripper", {}), arm)
+    return problems + _gripper_velocity_problems(data)
 
 
 def _driven(data: Mapping[str, Any]) -> list[str]:
@@ -168,3 +169,15 @@ def _gripper_problems(gripper: Mapping[str, Any], arm: Mapping[str, Any]) -> lis
             f"{values['open_above']}; valid: at most that"
         )
     return problems
+
+
+def _gripper_velocity_problems(data: Mapping[str, Any]) -> list[str]:
+    """A gripper that is told to open or to close goes as fast as its driver lets it."""
+    gripper = data["actions"].get("gripper", {})
+    is_two_way = gripper.get("sink") in GRIPPER_ACTIONS or "hysteresis" in gripper
+    if not is_two_way or "velocity_m_s" not in data.get("gripper", {}):
+        return []
+    return [
+        "gripper.velocity_m_s: has no effect on a gripper action or with hysteresis, which send "
+        "where to and leave the speed to the driver; remove it, and limit the driver"
+    ]

@@ -113,6 +113,27 @@ def test_parameters_are_those_the_node_declares_and_of_their_type(
     assert types == {name: value.value_type for name, value in given.items() if name in types}
 
 
+def test_every_parameter_of_the_node_is_a_launch_argument_with_its_default(describe):
+    params = pytest.importorskip("vla_ros.ros.params")
+    entities = describe("vla.launch.py")
+    given = only(entities, "LifecycleNode").parameters[0]
+    # The launch file activates the node by events, in which `autostart` is used.
+    wanted = {name: spec.default for name, spec in params.VLA_NODE_PARAMETERS.items()}
+    del wanted["autostart"]
+    assert set(given) == {*wanted, "use_sim_time"}
+    arguments = of_kind(entities, "DeclareLaunchArgument")
+    defaults = {argument.name: argument.default_value for argument in arguments}
+    for name in ("speed_scale", "recordings", "clock_timeout_s"):
+        assert given[name].value.name == name
+        assert given[name].value_type(defaults[name]) == wanted[name]
+
+
+def test_the_recommended_first_motion_can_be_given(describe, monkeypatch):
+    words = ["speed_scale:=0.1", "recordings:=/tmp", "clock_timeout_s:=1.0"]
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", "vla_ros", "vla.launch.py", *words])
+    describe("vla.launch.py")
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_files_that_are_named_exist(describe, file):
     entities = describe(file)

@@ -129,6 +129,17 @@ def test_a_python_that_is_none_is_told(start):
         server.wait_until_ready(READY_WITHIN_S)
 
 
+def test_a_python_that_is_too_old_is_told(start, tmp_path):
+    old = tmp_path / "python3.10"
+    version = "sys.version, sys.version_info = '3.10.12 (main)', (3, 10)"
+    code = f"import sys; {version}; exec(sys.argv[2])"
+    old.write_text(f"#!{sys.executable}\n{code}\n")
+    old.chmod(0o755)
+    server = start(python=str(old))
+    with pytest.raises(PolicyServerError, match=r"policy_python is Python 3\.10\.12; valid: 3\.11"):
+        server.wait_until_ready(READY_WITHIN_S)
+
+
 def test_close_leaves_no_process_behind_whatever_it_does(start):
     server = ready(start())
     os.kill(server.pid, signal.SIGSTOP)

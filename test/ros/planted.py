@@ -36,6 +36,7 @@ class Plan:
         is_lost: Whether the pictures of a number get lost.
         age_s: Of the stamps of pictures, joint states.
         action: Type and name of the gripper's action.
+        buttons: Type and QoS of the publisher on a topic, such as the emergency stop's.
         clock: Seconds per second of /clock; `None` publishes none.
     """
 
@@ -60,10 +61,12 @@ class Plan:
     arm_topic: str = "/arm/joint_trajectory"
     controller: dict[str, object] = field(default_factory=dict)
     description: str = ""
+    semantic: str = ""
     instruction_qos: QoSProfile | None = None
     instruction_type: type = String
     with_rival: bool = False
     action: tuple[type, str] | None = None
+    buttons: dict[str, tuple[type, QoSProfile]] = field(default_factory=dict)
 
 
 def noise(camera: str, count: int, size: tuple[int, int]) -> np.ndarray:
@@ -89,11 +92,15 @@ class Drivers(Node):
         if plan.with_states:
             self._states = self.create_publisher(JointState, "/joint_states", 1)
         self.create_subscription(JointTrajectory, "/hand/joint_trajectory", lambda msg: None, 1)
-        if plan.description:
-            publisher = self.create_publisher(String, "/robot_description", LATCHED)
-            publisher.publish(String(data=plan.description))
+        texts = {"robot_description": plan.description}
+        texts["robot_description_semantic"] = plan.semantic
+        for name, text in texts.items():
+            if text:
+                self.create_publisher(String, f"/{name}", LATCHED).publish(String(data=text))
         if plan.instruction_qos is not None:
             self.create_publisher(plan.instruction_type, "/vla/instruction", plan.instruction_qos)
+        for topic, (kind, qos) in plan.buttons.items():
+            self.create_publisher(kind, topic, qos)
         if plan.action is not None:
             self._server = ActionServer(self, *plan.action, lambda goal: None)
         if plan.clock is not None:

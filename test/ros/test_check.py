@@ -20,7 +20,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from robot_three import ROBOT_YAML, three_urdf
 from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import Bool, Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray, Int8
 
 from vla_ros import cli
 from vla_ros.policy_protocol import CameraSpec
@@ -120,7 +120,7 @@ def test_the_command_fails_on_a_mistake_of_the_graph(put_up, capsys):
 
 
 def test_every_planted_mistake_has_a_sentence_of_its_own():
-    sentences = [sentence for _, sentence in MISTAKES.values()]
+    sentences = [sentence for _, sentence in (*MISTAKES.values(), *BUTTON_MISTAKES.values())]
     sentences += [
         text for _, text in (*ROBOT_FILE_MISTAKES.values(), *CHECKPOINT_MISTAKES.values())
     ]
@@ -172,7 +172,8 @@ MISTAKES = {
     ),
     "frozen camera": (Plan(stamps_stand_still=True), "camera front: .* all have the same stamp"),
     "black camera": (
-        Plan(paint=lambda name, count, size: np.zeros((*size, 3), np.uint8)),
+        # As dark as the node refuses: a covered lens has a little noise.
+        Plan(paint=lambda name, count, size: planted.noise(name, count, size) // 17),
         "camera front: its pictures are black",
     ),
     "one camera under two names": (
@@ -255,6 +256,51 @@ def test_planted_mistake_is_found_with_its_own_sentence(check, name):
     assert matches, lines
 
 
+STOP, DEADMAN = "/stop_button", "/held"
+
+
+def with_buttons(data):
+    data["safety"] = {"emergency_stop": {"topic": STOP}, "deadman": {"topic": DEADMAN}}
+
+
+GOOD_BUTTONS = {STOP: (Bool, planted.LATCHED), DEADMAN: (Bool, BEST_EFFORT)}
+BUTTON_MISTAKES = {
+    "no emergency stop": (
+        {DEADMAN: GOOD_BUTTONS[DEADMAN]},
+        f"emergency stop: nobody publishes on {STOP}, so .* safety.emergency_stop.topic",
+    ),
+    "emergency stop of another type": (
+        GOOD_BUTTONS | {STOP: (Int8, QoSProfile(depth=1))},
+        f"emergency stop: /drivers publishes std_msgs/msg/Int8 on {STOP}, which .* cannot hear",
+    ),
+    "emergency stop that may get lost": (
+        GOOD_BUTTONS | {STOP: (Bool, BEST_EFFORT)},
+        f"emergency stop: /drivers publishes on {STOP} best-effort: a press may get lost",
+    ),
+    "no deadman": (
+        {STOP: GOOD_BUTTONS[STOP]},
+        f"deadman: nobody publishes on {DEADMAN}, so .* safety.deadman.topic",
+    ),
+    "deadman of another type": (
+        GOOD_BUTTONS | {DEADMAN: (Int8, BEST_EFFORT)},
+        f"deadman: /drivers publishes std_msgs/msg/Int8 on {DEADMAN}, which .* cannot hear",
+    ),
+}
+
+
+def test_buttons_that_can_be_heard_are_in_order(check):
+    findings = check(Plan(buttons=GOOD_BUTTONS), with_buttons)
+    assert bad(findings) == []
+    assert {"emergency stop", "deadman"} <= {finding.item for finding in findings}
+
+
+@pytest.mark.parametrize("name", BUTTON_MISTAKES)
+def test_mistake_of_a_button_is_found(check, name):
+    buttons, sentence = BUTTON_MISTAKES[name]
+    (line,) = bad(check(Plan(buttons=buttons), with_buttons))
+    assert re.search(sentence, line), line
+
+
 def compressed(data):
     data["cameras"] = CAMERAS | {"front": CAMERAS["front"] | {"transport": "compressed"}}
 
@@ -297,6 +343,59 @@ def test_servo_must_be_there_to_choose_its_command_type(check):
     assert bad(check(plan, servo("/arm_controller"))) == []
     (line,) = bad(check(plan, servo("/servo")))
     assert "MoveIt Servo: /servo/set_parameters is not offered: without a command type" in line
+
+
+def srdf(**tips):
+    groups = "".join(
+        f'<group name="{group}"><chain base_link="base" tip_link="{tip}"/></group>'
+        for group, tip in tips.items()
+    )
+    return f'<robot name="three">{groups}</robot>'
+
+
+SERVO_TIPS = {
+    "its own tip": (srdf(arm="hand"), None),
+    "a tip further out": (
+        srdf(arm="tool"),
+        "Servo's tip: Servo moves tool, the tip of group arm, which is 100 mm and 0 degrees from "
+        "tip_link hand",
+    ),
+    "a turned tip": (srdf(arm="flange"), "which is 0 mm and 90 degrees from tip_link hand"),
+    "the tip of the group that Servo names": (srdf(arm="hand", long="tool"), "Servo moves tool"),
+    "no chain": (
+        srdf(arm="lower", finger="tip"),
+        "no group .* it has: arm to lower, finger to tip",
+    ),
+    "no XML": ("<robot", "/robot_description_semantic is no valid XML"),
+}
+
+
+@pytest.mark.parametrize("name", SERVO_TIPS)
+def test_the_tip_that_servo_moves_is_compared_with_the_robot_files(check, tmp_path, name):
+    semantic, sentence = SERVO_TIPS[name]
+
+    def edit(data):
+        servo("/arm_controller")(data)
+        path = tmp_path / "three.urdf"
+        more = "".join(
+            f'<link name="{link}"/><joint name="to_{link}" type="fixed"><parent link="hand"/>'
+            f'<child link="{link}"/><origin {origin}/></joint>'
+            for link, origin in (("tool", 'xyz="0 0 0.1"'), ("flange", 'rpy="0 0 1.5708"'))
+        )
+        path.write_text(three_urdf().replace("</robot>", f"{more}</robot>"))
+
+    plan = Plan(
+        arm_type=TwistStamped,
+        arm_topic=SERVO_TOPIC,
+        semantic=semantic,
+        controller={"moveit_servo.move_group_name": "long"},
+    )
+    lines = bad(check(plan, edit))
+    if sentence is None:
+        assert lines == []
+    else:
+        (line,) = lines
+        assert re.search(sentence, line), line
 
 
 def gripper_action(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,7 @@ from ros_fakes import sway
 from std_srvs.srv import Trigger
 
 from vla_ros.datatypes import Status
-from vla_ros.ros import flight_messages, mcap_file
+from vla_ros.ros import flight_messages, flight_recorder, mcap_file
 from vla_ros.ros.flight_recorder import FlightRecorder
 from vla_ros.runtime import ControlLoop, Counters, Tick
 
@@ -123,7 +124,7 @@ def test_old_ticks_are_forgotten_and_old_files_too(robot, tmp_path, monkeypatch)
         recorder.note(tick(0.01 * index), Loop())
     for count in range(23):
         path = recorder.dump(f"{count}")
-        recorder.close()
+        recorder.close(timeout_s=60.0)
     files = sorted(tmp_path.glob("*.mcap"))
     assert len(files) == 20
     assert path in files
@@ -158,3 +159,16 @@ def test_a_definition_brings_all_that_it_is_made_of():
 
 def test_the_loop_has_what_the_recorder_asks_for():
     assert all(hasattr(ControlLoop, name) for name in vars(Loop) if not name.startswith("_"))
+
+
+def test_a_disk_that_hangs_does_not_keep_the_node_from_cleaning_up(robot, tmp_path, monkeypatch):
+    let_go = threading.Event()
+    monkeypatch.setattr(flight_recorder, "write_mcap", lambda path, kept: let_go.wait(60))
+    recorder = FlightRecorder(robot, tmp_path, lambda text: None)
+    recorder.dump("asked")
+    began_s = time.monotonic()
+    recorder.close()
+    took_s = time.monotonic() - began_s
+    let_go.set()
+    recorder.close(timeout_s=60.0)
+    assert 0.9 < took_s < 2.0

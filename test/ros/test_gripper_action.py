@@ -6,6 +6,7 @@ position in micrometres.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -140,6 +141,20 @@ def test_a_goal_that_is_refused_is_told_and_sent_again(sink, gripper, spinner, c
 
     spinner.until(told, "the refusal")
     hand.refuses = False
-    sink.send(command(0.0, 10.01))
+    sink.send(command(0.0, 10.31))
     spinner.until(lambda: hand.reached, "the goal again")
     assert hand.goals_um == [0, 0]
+
+
+def test_a_gripper_that_refuses_is_asked_at_its_dwell_and_seldom_told(
+    sink, gripper, spinner, capfd
+):
+    hand = gripper()
+    hand.refuses = True
+    spinner.until(lambda: sink.is_heard, "the action is found")
+    end_s = time.monotonic() + 1.0
+    while time.monotonic() < end_s:
+        sink.send(command(0.0, time.monotonic()))
+        spinner.executor.spin_once(timeout_sec=0.01)
+    assert 2 <= len(hand.goals_um) <= 4  # in a second, at a dwell of 0.3 s
+    assert capfd.readouterr().err.count("refuses the gripper's goal") == 1

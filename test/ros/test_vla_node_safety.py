@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_bench import ACTIVATE, CONFIGURE, DEACTIVATE, Bench, velocities
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Int8
 from trajectory_msgs.msg import JointTrajectory
 
+BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -37,6 +39,17 @@ def time_until(bench: Bench, status: str) -> float:
 
 def with_safety(robot_file: Path, text: str) -> None:
     robot_file.write_text(f"{robot_file.read_text()}safety:\n{text}")
+
+
+@pytest.fixture
+def elsewhere():
+    """A node of another process, as far as DDS knows: one has one type for a topic."""
+    context = Context()
+    rclpy.init(context=context)
+    node = Node("elsewhere", context=context)
+    yield node
+    node.destroy_node()
+    context.try_shutdown()
 
 
 @pytest.fixture
@@ -179,6 +192,47 @@ def test_a_button_that_was_pressed_before_the_node_came_is_heard_when_latched(be
     bench.until_status("fault_emergency_stop")
     bench.ticks(20)
     assert not bench.client.arm
+
+
+@pytest.mark.fault(26)
+def test_a_button_that_sends_best_effort_is_heard(bench, robot_file):
+    with_safety(robot_file, "  emergency_stop: {topic: /stop_button}\n")
+    button = bench.client.create_publisher(Bool, "/stop_button", BEST_EFFORT)
+    bench.start()
+    in_motion(bench)
+    button.publish(Bool(data=True))
+    time_until(bench, "fault_emergency_stop")
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("has_another", [False, True])
+def test_an_emergency_stop_of_a_type_that_cannot_be_heard_keeps_the_arm_still(
+    bench, robot_file, elsewhere, has_another
+):
+    with_safety(robot_file, "  emergency_stop: {topic: /stop_button}\n")
+    elsewhere.create_publisher(Int8, "/stop_button", 10)
+    if has_another:
+        bench.client.create_publisher(Bool, "/stop_button", 10)
+    bench.start()
+    assert bench.change(CONFIGURE, ACTIVATE)
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("sway")
+    bench.until_status("hold_no_emergency_stop")
+    message = "/elsewhere publishes std_msgs/msg/Int8, not std_msgs/msg/Bool"
+    bench.until(lambda: message in bench.client.statuses[-1].message, message)
+    bench.ticks(30)
+    assert bench.client.status() == "hold_no_emergency_stop"
+    assert not bench.client.arm
+
+
+@pytest.mark.fault(26)
+def test_a_deadman_that_sends_best_effort_is_heard(bench, robot_file):
+    with_safety(robot_file, "  deadman: {topic: /deadman}\n")
+    deadman = bench.client.create_publisher(Bool, "/deadman", BEST_EFFORT)
+    bench.client.create_timer(0.05, lambda: deadman.publish(Bool(data=True)))
+    bench.start()
+    in_motion(bench)
 
 
 @pytest.mark.fault(26, bound_s=0.31, real_time=True)

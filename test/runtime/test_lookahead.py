@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from vla_ros.runtime.lookahead import PERIOD_S
 
@@ -44,3 +47,16 @@ def test_looking_ahead_changes_no_command(make_rig, policy):
 
 def test_an_arm_that_was_never_commanded_has_no_plan(rig):
     assert rig.loop.plan_ahead(rig.now_s) == []
+
+
+def test_the_gripper_keeps_its_velocity_in_the_plan_ahead_and_in_motion(make_rig, robot, policy):
+    gripper = replace(robot.gripper, velocity_m_s=0.02)
+    rig = make_rig(policy, robot=replace(robot, gripper=gripper))
+    rig.loop.slow_down(0.5)
+    rig.start(seconds=0.3)
+    step = 0.5 * 0.02 / 0.04  # of the opening, a second; the policy wants a quarter open at once
+    moved = np.diff([1.0, *(command.gripper_open for command in rig.commands)])
+    assert np.abs(moved).max() == pytest.approx(step * robot.tick_s)
+    openings = [rig.commands[-1].gripper_open]
+    openings += [command.gripper_open for command in rig.loop.plan_ahead(rig.now_s)]
+    assert np.abs(np.diff(openings)).max() == pytest.approx(step * PERIOD_S)

@@ -57,6 +57,40 @@ def test_every_command_is_finite_inside_the_limits_and_near_the_last(robot, safe
     assert safety.refused > 500
 
 
+def with_gripper_velocity(robot, velocity_m_s):
+    gripper = dataclasses.replace(robot.gripper, velocity_m_s=velocity_m_s)
+    return dataclasses.replace(robot, gripper=gripper)
+
+
+def openings(safety, middle_rad, wanted):
+    still = np.zeros(7)
+    return [safety.apply(middle_rad, still, opening, 1.0).gripper_open for opening in wanted]
+
+
+def test_the_gripper_never_moves_faster_than_its_velocity(robot, middle_rad):
+    safety, rng = SafetyFilter(with_gripper_velocity(robot, 0.1)), np.random.default_rng(0)
+    safety.seed(middle_rad, 1.0)
+    found = [1.0, *openings(safety, middle_rad, rng.normal(0.5, 1.0, 4000))]
+    step = 0.1 * robot.tick_s / 0.04  # of the opening, in a tick
+    changes = np.abs(np.diff(found))
+    assert changes.max() == pytest.approx(step)
+    assert (changes <= step + 1e-12).all()
+    closing = openings(safety, middle_rad, [1.0] * 40 + [0.0] * 40)
+    assert closing[39] == 1.0
+    assert closing[-1] == 0.0
+
+
+def test_a_slowed_gripper_moves_at_its_share_and_one_without_a_limit_at_once(robot, middle_rad):
+    safety = SafetyFilter(with_gripper_velocity(robot, 0.1))
+    safety.seed(middle_rad, 1.0)
+    safety.slow_down(0.1)
+    assert openings(safety, middle_rad, [0.0]) == pytest.approx([1.0 - 0.1 * 0.1 * 0.01 / 0.04])
+    free = SafetyFilter(robot)
+    free.seed(middle_rad, 1.0)
+    free.slow_down(0.1)
+    assert openings(free, middle_rad, [0.0, 1.0]) == [0.0, 1.0]
+
+
 def test_a_good_setpoint_passes_unchanged(safety, middle_rad):
     command = safety.apply(middle_rad + 0.001, np.full(7, 0.1), 0.3, 1.5)
     assert (command.position_rad == middle_rad + 0.001).all()

@@ -34,7 +34,11 @@ _NICENESS = 5
 _OURS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
 # This package alone, from where it lies: its folder may be one of site-packages full of others.
 _BOOTSTRAP = """
-import importlib.util, pathlib, sys
+import sys
+if sys.version_info < (3, 11):
+    sys.exit("policy_python is Python " + sys.version.split()[0] + "; valid: 3.11 or newer")
+sys.path[:] = [folder for folder in sys.path if folder]  # without the current one
+import importlib.util, pathlib
 folder = pathlib.Path(sys.argv.pop(1))
 spec = importlib.util.spec_from_file_location(
     "vla_ros", folder / "__init__.py", submodule_search_locations=[str(folder)])
@@ -75,7 +79,7 @@ class ServerProcess:
         self.starts = 0
         self._python = python
         folder = str(Path(vla_ros.__file__).resolve().parent)
-        self._command = [python, "-P", "-c", _BOOTSTRAP, folder, "serve", "--host", "127.0.0.1"]
+        self._command = [python, "-c", _BOOTSTRAP, folder, "serve", "--host", "127.0.0.1"]
         self._command += ["--port", "0", "--end-with-stdin", "--nice", str(_NICENESS), *options]
         # Of the machine's other users, none may ask our server.
         self._key = secrets.token_hex(16)

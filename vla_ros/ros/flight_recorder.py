@@ -82,8 +82,8 @@ class FlightRecorder:
         self._thread.start()
         return path
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Wait for a file that is being written."""
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Wait for a file that is being written; a lifecycle manager waits 5 s for a clean-up."""
         if self._thread is not None:
             self._thread.join(timeout_s)
 

@@ -16,6 +16,7 @@ from vla_ros.robot_config import RobotConfig
 from vla_ros.robot_outputs import WITH_ARM, Hysteresis
 from vla_ros.ros import convert
 from vla_ros.ros.command_publishers import CommandPublishers
+from vla_ros.ros.edge import Throttle
 from vla_ros.ros.optional_types import load_type
 
 ACTION_TYPES = {
@@ -59,8 +60,12 @@ class GripperSwitch:
 
     def begin(self) -> None:
         """The next opening is a change, whatever it is."""
-        self._is_open: bool | None = None
+        self.take_back()
         self._changed_s = float("-inf")
+
+    def take_back(self) -> None:
+        """The last change did not happen: the next opening is a change, as soon as one may be."""
+        self._is_open: bool | None = None
 
     def choose(self, opening: float, now_s: float) -> tuple[float, bool]:
         """0 or 1 for an opening in [0, 1], and whether that is a change."""
@@ -123,6 +128,7 @@ class GripperActionSink:
         self._robot = robot
         self._action = action
         self._switch = GripperSwitch(robot.gripper_sink.hysteresis)
+        self._refusals = Throttle()
         self.name = node.resolve_topic_name(robot.gripper_sink.topic)
         self._client = ActionClient(node, action, robot.gripper_sink.topic)
 
@@ -165,5 +171,8 @@ class GripperActionSink:
     def _on_answer(self, future: Any) -> None:
         handle = future.result()
         if handle is None or not handle.accepted:
-            self._switch.begin()
-            self._node.get_logger().warning(f"{self.name} refuses the gripper's goal")
+            # Not at the next tick: a gripper that refuses once often refuses for a while.
+            self._switch.take_back()
+            text = self._refusals.admit(f"{self.name} refuses the gripper's goal")
+            if text:
+                self._node.get_logger().warning(text)

@@ -28,8 +28,11 @@ _SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 # would not hear the plain ones. What is said while the node is not active does not count: an arm
 # must not set off for a sentence of yesterday.
 _INSTRUCTION_QOS = QoSProfile(depth=1)
-_BUTTON_QOS = QoSProfile(depth=10)
-# A button that was pressed before we came is told by a latched publisher, and to such as this only.
+# Three ears of a button. Best effort hears every publisher, so it tells whether anybody is there;
+# reliable loses no press of one that sends reliably; a button that was pressed before we came is
+# told by a latched publisher, and to a latched subscription only.
+_BUTTON_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+_RELIABLE_QOS = QoSProfile(depth=10)
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -76,7 +79,8 @@ class Inputs:
         self._text: str | None = None
         self._subscriptions: list[Subscription] = []
         self._feeds = [self._feed(name) for name in cameras]
-        self._latched: Subscription | None = None
+        self._emergency_stop: Subscription | None = None
+        self._more_ears: list[Subscription] = []
         self._subscribe(JointState, robot.state.topic, self._take_state, _SENSOR_QOS)
         self._subscribe(String, robot.instruction_topic, self._take_text, _INSTRUCTION_QOS)
         self._subscribe_buttons()
@@ -89,6 +93,12 @@ class Inputs:
             if subscription.get_publisher_count()
             < self._node.count_publishers(subscription.topic_name)
         }
+
+    @property
+    def hears_emergency_stop(self) -> bool:
+        """Whether a publisher of the emergency stop is connected to us, not just in the graph."""
+        stop = self._emergency_stop
+        return stop is not None and stop.get_publisher_count() > 0
 
     @property
     def is_settled(self) -> bool:
@@ -105,15 +115,14 @@ class Inputs:
 
     def close(self) -> None:
         """Remove the subscriptions."""
-        for subscription in self._subscriptions:
+        for subscription in self._subscriptions + self._more_ears:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        self._more_ears.clear()
+        self._emergency_stop = None
         for feed in self._feeds:
             feed.close()
         self._feeds.clear()
-        if self._latched is not None:
-            self._node.destroy_subscription(self._latched)
-            self._latched = None
 
     def _feed(self, name: str) -> CameraFeed:
         """Subscribe to a camera, and to its calibration where it is asked for."""
@@ -134,26 +143,34 @@ class Inputs:
 
     def _subscribe_buttons(self) -> None:
         safety, interlocks = self._robot.safety, self._loop.interlocks
-        stop_topic = safety.emergency_stop_topic
-        if stop_topic is not None:
-
-            def press(msg: Bool) -> None:
-                interlocks.put_emergency_stop(msg.data)
-
-            self._subscribe(Bool, stop_topic, press, _BUTTON_QOS)
-            # Not watched for its QoS: that it does not match a plain publisher is meant.
-            callback = guarded(self._node.get_logger(), press)
-            self._latched = self._node.create_subscription(Bool, stop_topic, callback, _LATCHED_QOS)
+        if safety.emergency_stop_topic is not None:
+            self._emergency_stop = self._subscribe_button(
+                safety.emergency_stop_topic,
+                interlocks.put_emergency_stop,
+                (_RELIABLE_QOS, _LATCHED_QOS),
+            )
         if safety.deadman is not None:
+            # Not latched: what it said before we came is no news.
+            self._subscribe_button(safety.deadman.topic, interlocks.put_deadman, (_RELIABLE_QOS,))
 
-            def hold(msg: Bool) -> None:
-                interlocks.put_deadman(msg.data)
+    def _subscribe_button(
+        self, topic: str, put: Callable[[bool], None], more: Iterable[QoSProfile]
+    ) -> Subscription:
+        """Subscribe best-effort, and once more for each of `more`: to hear twice does no harm."""
 
-            self._subscribe(Bool, safety.deadman.topic, hold, _BUTTON_QOS)
+        def take(msg: Bool) -> None:
+            put(msg.data)
+
+        # Not watched for their QoS: that they do not match every publisher is meant.
+        callback = guarded(self._node.get_logger(), take)
+        self._more_ears += [
+            self._node.create_subscription(Bool, topic, callback, qos) for qos in more
+        ]
+        return self._subscribe(Bool, topic, take, _BUTTON_QOS)
 
     def _subscribe(
         self, kind: type, topic: str, take: Callable[[Any], None], qos: QoSProfile
-    ) -> None:
+    ) -> Subscription:
         count = self.counts[topic] = TopicCount()
 
         def on_message(msg: Any) -> None:
@@ -162,9 +179,11 @@ class Inputs:
         on_mismatch = self._qos.callback(self._node.resolve_topic_name(topic))
         events = SubscriptionEventCallbacks(incompatible_qos=on_mismatch)
         callback = guarded(self._node.get_logger(), on_message)
-        self._subscriptions.append(
-            self._node.create_subscription(kind, topic, callback, qos, event_callbacks=events)
+        subscription = self._node.create_subscription(
+            kind, topic, callback, qos, event_callbacks=events
         )
+        self._subscriptions.append(subscription)
+        return subscription
 
     def _count(self, count: TopicCount, topic: str, take: Callable[[Any], None], msg: Any) -> None:
         try:

@@ -11,9 +11,11 @@ from rclpy.node import Node
 
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros.edge import guarded
+from vla_ros.ros.inputs import Inputs
 from vla_ros.ros.sinks import CommandSink
 from vla_ros.runtime import ControlLoop
 
+BOOL = "std_msgs/msg/Bool"
 _PERIOD_S = 0.2
 
 
@@ -21,11 +23,17 @@ class Neighbours:
     """Tells the loop's interlocks what the graph shows; `close` ends that."""
 
     def __init__(
-        self, node: Node, robot: RobotConfig, sink: CommandSink, loop: ControlLoop
+        self,
+        node: Node,
+        robot: RobotConfig,
+        sink: CommandSink,
+        inputs: Inputs,
+        loop: ControlLoop,
     ) -> None:
         self._node = node
         self._emergency_stop_topic = robot.safety.emergency_stop_topic
         self._sink = sink
+        self._inputs = inputs
         self._loop = loop
         self._was_deaf = False
         # Steady: a driver that is gone under a stopped clock is gone.
@@ -67,6 +75,21 @@ class Neighbours:
 
     def _no_button(self) -> str:
         topic = self._emergency_stop_topic
-        if topic is None or self._node.count_publishers(self._node.resolve_topic_name(topic)):
+        if topic is None:
+            return ""
+        deaf = self._unheard_buttons(topic)
+        if deaf:
+            return f"nobody can hear the emergency stop on {topic}: {', '.join(deaf)}, not {BOOL}"
+        # The graph lists publishers that are not connected to us; those that we hear count.
+        if self._inputs.hears_emergency_stop:
             return ""
         return f"nobody publishes the emergency stop on {topic}"
+
+    def _unheard_buttons(self, topic: str) -> list[str]:
+        """Publishers of another type, which no subscription of ours can hear."""
+        infos = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(topic))
+        return [
+            f"{info.node_namespace.rstrip('/')}/{info.node_name} publishes {info.topic_type}"
+            for info in infos
+            if info.topic_type != BOOL
+        ]

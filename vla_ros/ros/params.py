@@ -73,7 +73,7 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     ),
     "policy_python": ParameterSpec(
         default="",
-        description="Python of the policy's process; empty takes the one that runs the node.",
+        description="Python (3.11 or newer) of the policy's process; empty takes the node's.",
     ),
     "threads": ParameterSpec(
         default=0,

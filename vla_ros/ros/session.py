@@ -106,7 +106,7 @@ class Session:
             folder = Path(recordings) if recordings else default_folder()
             self.recorder = FlightRecorder(self.robot, folder, node.get_logger().info)
             stack.callback(self.recorder.close)
-            self._neighbours = Neighbours(node, self.robot, self.sink, self.loop)
+            self._neighbours = Neighbours(node, self.robot, self.sink, self.inputs, self.loop)
             stack.callback(self._neighbours.close)
             self._closing = stack.pop_all()
 

@@ -28,10 +28,12 @@ class Lookahead:
     def __init__(self, robot: RobotConfig) -> None:
         self._robot = replace(robot, tick_hz=1.0 / PERIOD_S)
         self._shaper = Shaper(robot.limits, PERIOD_S, Workspace.of(robot))
+        self._speed_scale = 1.0
 
     def slow_down(self, speed_scale: float) -> None:
         """Move at most at this share in [0, 1] of the velocity limits from now on."""
         self._shaper.slow_down(speed_scale)
+        self._speed_scale = speed_scale
 
     def commands(
         self,
@@ -50,6 +52,7 @@ class Lookahead:
         """
         self._shaper.state = start
         safety = SafetyFilter(self._robot)
+        safety.slow_down(self._speed_scale)
         safety.seed(np.array(start.position), gripper_open)
         commands: list[Command] = []
         for count in range(1, round(_LONGEST_S / PERIOD_S) + 1):

@@ -65,6 +65,7 @@ class Motion:
         """Move at most at this share in [0, 1] of the velocity limits from now on."""
         self._shaper.slow_down(speed_scale)
         self._lookahead.slow_down(speed_scale)
+        self.safety.slow_down(speed_scale)
 
     def obstacle(self, measured: RobotState, now_s: float) -> Obstacle | None:
         """Why the arm may not begin, or does not do what it is told; else `None`."""

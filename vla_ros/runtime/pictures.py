@@ -7,7 +7,7 @@ import numpy as np
 from vla_ros.datatypes import FloatArray, Frame, ImageArray
 
 # A covered lens still has a little noise; a lit scene, however dim, has a brighter pixel.
-_BLACK_BELOW = 16
+BLACK_BELOW = 16
 _COARSE = 16
 
 
@@ -59,8 +59,8 @@ class PictureWatch:
 
 def _is_black(pixels: ImageArray) -> bool:
     # A living camera is told by a few of its pixels.
-    is_dark = pixels[::_COARSE, ::_COARSE].max() < _BLACK_BELOW
-    return bool(is_dark and pixels.max() < _BLACK_BELOW)
+    is_dark = pixels[::_COARSE, ::_COARSE].max() < BLACK_BELOW
+    return bool(is_dark and pixels.max() < BLACK_BELOW)
 
 
 def _are_same(one: ImageArray, other: ImageArray) -> bool:

@@ -35,6 +35,15 @@ class SafetyFilter:
         self._step_rad = robot.limits.velocity_rad_s * robot.tick_s
         self._position_rad: FloatArray | None = None
         self._gripper_open: float | None = None
+        self.slow_down(1.0)
+
+    def slow_down(self, speed_scale: float) -> None:
+        """Let the gripper move at most at this share in [0, 1] of its velocity limit from now on.
+
+        The arm is slowed by its shaper; here its limits stay.
+        """
+        gripper, tick_s = self._robot.gripper, self._robot.tick_s
+        self._opening_step = 1.0 if gripper is None else gripper.opening_change(tick_s, speed_scale)
 
     def seed(self, position_rad: FloatArray, gripper_open: float | None) -> None:
         """Start from the measured pose (J,): the first step is taken from there."""
@@ -56,8 +65,9 @@ class SafetyFilter:
         """The command for this tick; `None` before `seed`.
 
         Finite, inside the position limits (a joint that was outside may only come back), at most
-        one tick at the velocity limit away from the command before, the tip in its box.
-        The gripper keeps its opening when `gripper_open` is `None` or not finite.
+        one tick at the velocity limit away from the command before, the tip in its box. The
+        gripper's opening is, too, where the robot file limits its velocity; it stays as it is when
+        `gripper_open` is `None` or not finite.
         """
         if self._position_rad is None:
             return None
@@ -72,13 +82,17 @@ class SafetyFilter:
             position, velocity = self._position_rad, np.zeros_like(self._position_rad)
         self._position_rad = position
         if gripper_open is not None and math.isfinite(gripper_open):
-            self._gripper_open = min(1.0, max(0.0, gripper_open))
+            self._gripper_open = self._next_opening(min(1.0, max(0.0, gripper_open)))
         return Command(
             position_rad=position.copy(),
             velocity_rad_s=velocity,
             gripper_open=self._gripper_open if self._robot.gripper is not None else None,
             stamp_s=now_s,
         )
+
+    def _next_opening(self, wanted: float) -> float:
+        previous, step = self._gripper_open, self._opening_step
+        return wanted if previous is None else min(max(wanted, previous - step), previous + step)
 
     def _inside(
         self, position_rad: FloatArray, velocity_rad_s: FloatArray, previous: FloatArray

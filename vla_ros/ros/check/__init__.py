@@ -1,5 +1,5 @@
 """`check`: robot file, checkpoint, URDF and the live graph held against each other; nothing moves.
 
 `command` runs it: `files` (no ROS needed), then `listening` hears the graph for some seconds, and
-`cameras`, `arm` and `outputs` judge what was heard.
+`cameras`, `arm`, `buttons`, `outputs` and `servo` judge what was heard.
 """

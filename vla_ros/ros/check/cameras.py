@@ -14,6 +14,7 @@ from vla_ros.robot_config import CameraConfig, RobotConfig
 from vla_ros.ros.check.finding import Finding, error, ok, warning
 from vla_ros.ros.check.listening import Heard, HeardCamera, Listener, image_type
 from vla_ros.runtime.latest import MAX_AHEAD_S
+from vla_ros.runtime.pictures import BLACK_BELOW
 
 _PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 _CURE = (
@@ -23,7 +24,6 @@ _CURE = (
 _TOLERATED_LOSS, _TOLERATED_ASPECT = 0.1, 0.02
 # Of a camera that offers best effort only, lost pictures are told by gaps; its rate may vary too.
 _TOLERATED_GAPS, _ENOUGH = 0.3, 5
-_BLACK = 2.0
 
 
 def check_cameras(
@@ -177,7 +177,7 @@ def _size(
 def _content(item: str, name: str, heard: Heard) -> list[Finding]:
     own = heard.cameras[name]
     pixels = own.last_frame.pixels
-    if pixels.max() <= _BLACK:
+    if pixels.max() < BLACK_BELOW:
         return [error(item, "its pictures are black; lens cap, exposure or a dead camera")]
     if len(own.stamps_s) > 2 and len(set(own.stamps_s)) == 1:
         return [

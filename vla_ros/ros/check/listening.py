@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -26,6 +28,11 @@ _IMAGES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/Compre
 _BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _DISCOVERY_S, _SETTLE_S = 2.0, 0.3
+
+
+def node_of(info: Any) -> str:
+    """Full name of the node that a publisher or subscription of the graph is of."""
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 
 def image_type(camera: CameraConfig) -> str:
@@ -66,6 +73,7 @@ class Heard:
         states: Joint states, oldest first; `state_ages_s` are their ages on arrival.
         clock_s: Times that /clock told.
         description: URDF text of /robot_description; empty when nobody publishes it.
+        semantic: SRDF text of /robot_description_semantic, MoveIt's; empty likewise.
         seconds: How long it was listened.
     """
 
@@ -74,6 +82,7 @@ class Heard:
     state_ages_s: list[float] = field(default_factory=list)
     clock_s: list[float] = field(default_factory=list)
     description: str = ""
+    semantic: str = ""
     seconds: float = 0.0
 
 
@@ -94,6 +103,7 @@ class Listener(Node):
         has_clock = self.count_publishers("/clock") > 0
         self._hear(Clock, "/clock", self._on_clock, _BEST_EFFORT)
         self._hear(String, "/robot_description", self._on_description, _LATCHED)
+        self._hear(String, "/robot_description_semantic", self._on_semantic, _LATCHED)
         if self.types_of(self._robot.state.topic) == [JOINTS]:
             self._hear(JointState, self._robot.state.topic, self._on_state, _BEST_EFFORT)
         for name, camera in self._robot.cameras.items():
@@ -122,8 +132,11 @@ class Listener(Node):
 
     def types_of(self, topic: str) -> list[str]:
         """Types of a topic that is published."""
-        name = self.resolve_topic_name(topic)
-        return sorted({info.topic_type for info in self.get_publishers_info_by_topic(name)})
+        return sorted({info.topic_type for info in self.publishers_of(topic)})
+
+    def publishers_of(self, topic: str) -> list[Any]:
+        """What the graph tells of each publisher of a topic: node, type and QoS."""
+        return list(self.get_publishers_info_by_topic(self.resolve_topic_name(topic)))
 
     def ask(self, service: Any, name: str, request: Any, within_s: float = 1.0) -> Any:
         """Call a service; `None` when it does not answer in time."""
@@ -138,9 +151,17 @@ class Listener(Node):
         finally:
             self.destroy_client(client)
 
+    def parameter(self, node: str, name: str) -> Any:
+        """A parameter of another node, or `None`; one a call: an unknown name voids all of them."""
+        request = GetParameters.Request(names=[name])
+        answer = self.ask(GetParameters, f"{node}/get_parameters", request)
+        return _value(answer.values[0]) if answer is not None and answer.values else None
+
     def _is_discovered(self) -> bool:
-        robot = self._robot
+        robot, safety = self._robot, self._robot.safety
         inputs = [robot.state.topic, *(camera.topic for camera in robot.cameras.values())]
+        inputs += [topic for topic in (safety.emergency_stop_topic,) if topic is not None]
+        inputs += [] if safety.deadman is None else [safety.deadman.topic]
         outputs = [robot.arm_sink.topic]
         return all(self.count_publishers(topic) for topic in inputs) and all(
             self.count_subscribers(topic) for topic in outputs
@@ -152,7 +173,7 @@ class Listener(Node):
             self._executor.spin_once(timeout_sec=0.02)
 
     def _offers_reliable(self, topic: str) -> bool:
-        infos = self.get_publishers_info_by_topic(self.resolve_topic_name(topic))
+        infos = self.publishers_of(topic)
         return any(i.qos_profile.reliability == ReliabilityPolicy.RELIABLE for i in infos)
 
     def _hear(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
@@ -163,6 +184,9 @@ class Listener(Node):
 
     def _on_description(self, msg: String) -> None:
         self.heard.description = msg.data
+
+    def _on_semantic(self, msg: String) -> None:
+        self.heard.semantic = msg.data
 
     def _on_state(self, msg: JointState) -> None:
         self.heard.states.append(msg)
@@ -205,3 +229,17 @@ class Listener(Node):
     def _reliable_taker(self, name: str) -> Callable[[Any], None]:
         stamps_s = self.heard.cameras[name].reliable_stamps_s
         return lambda msg: stamps_s.add(seconds_from_stamp(msg.header.stamp))
+
+
+def _value(value: ParameterValue) -> Any:
+    match value.type:
+        case ParameterType.PARAMETER_BOOL:
+            return value.bool_value
+        case ParameterType.PARAMETER_DOUBLE:
+            return value.double_value
+        case ParameterType.PARAMETER_STRING:
+            return value.string_value
+        case ParameterType.PARAMETER_STRING_ARRAY:
+            return list(value.string_array_value)
+        case _:
+            return None

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rcl_interfaces.msg import ParameterType
-from rcl_interfaces.srv import GetParameters
 from rclpy.action import get_action_names_and_types
 from rclpy.duration import Infinite
 from rclpy.qos import LivelinessPolicy, QoSCompatibility, QoSProfile, qos_check_compatible
 
 from vla_ros.robot_config import RobotConfig
-from vla_ros.robot_outputs import SERVO_SINKS
 from vla_ros.ros.check.finding import Finding, error, ok, or_ok, warning
-from vla_ros.ros.check.listening import Listener
+from vla_ros.ros.check.listening import Listener, node_of
 from vla_ros.ros.gripper_sinks import ACTION_TYPES
 
 _TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
@@ -46,8 +43,6 @@ def check_outputs(listener: Listener, robot: RobotConfig) -> list[Finding]:
     """The drivers of the arm and of the gripper."""
     arm, gripper = robot.arm_sink, robot.gripper_sink
     findings = _topic(listener, "arm output", arm.topic, arm.sink, arm.joints)
-    if arm.sink in SERVO_SINKS:
-        findings += _servo(listener, arm.switch, arm.switch_by)
     if gripper is None or not gripper.topic:
         return findings
     if gripper.sink in ACTION_TYPES:
@@ -59,17 +54,17 @@ def check_outputs(listener: Listener, robot: RobotConfig) -> list[Finding]:
 def check_instruction(listener: Listener, robot: RobotConfig) -> list[Finding]:
     """Whoever speaks on the instruction's topic."""
     item, topic = "instruction", robot.instruction_topic
-    infos = listener.get_publishers_info_by_topic(listener.resolve_topic_name(topic))
+    infos = listener.publishers_of(topic)
     findings = []
     for info in infos:
-        who = _node(info)
+        who = node_of(info)
         if info.topic_type != "std_msgs/msg/String":
             text = f"{who} publishes {info.topic_type} on {topic}; valid: std_msgs/msg/String"
             findings.append(error(item, text))
         elif not _matches(info.qos_profile, _OUR_QOS):
             text = f"{who} publishes on {topic} best-effort, which vla_node, reliable, never hears"
             findings.append(error(item, f"{text}; publish reliable"))
-    speakers = ", ".join(map(_node, infos)) or "nobody yet"
+    speakers = ", ".join(map(node_of, infos)) or "nobody yet"
     return or_ok(findings, item, f"{topic}: {speakers}")
 
 
@@ -82,7 +77,7 @@ def _topic(
         return [error(item, _nobody_listens(listener, topic, wanted))]
     findings = _rivals(listener, item, name)
     for info in infos:
-        who = _node(info)
+        who = node_of(info)
         if info.topic_type != wanted:
             text = f"{who} takes {info.topic_type} on {topic}, sink {sink} sends {wanted}"
             findings.append(error(item, f"{text}; choose the sink that fits the controller"))
@@ -91,7 +86,7 @@ def _topic(
             findings.append(error(item, f"{text}; correct it"))
         else:
             findings += _controller(listener, item, who, sink, joints)
-    listeners = ", ".join(map(_node, infos))
+    listeners = ", ".join(map(node_of, infos))
     return or_ok(findings, item, f"{listeners} listens on {topic}, sink {sink}")
 
 
@@ -109,7 +104,7 @@ def _nobody_listens(listener: Listener, topic: str, wanted: str) -> str:
 
 
 def _rivals(listener: Listener, item: str, name: str) -> list[Finding]:
-    nodes = {_node(info) for info in listener.get_publishers_info_by_topic(name)}
+    nodes = {node_of(info) for info in listener.publishers_of(name)}
     rivals = sorted(node for node in nodes if not node.endswith(f"/{_OURS}"))
     if not rivals:
         return []
@@ -121,7 +116,7 @@ def _controller(
     listener: Listener, item: str, node: str, sink: str, joints: tuple[str, ...]
 ) -> list[Finding]:
     """A ros2_control controller's parameters; other drivers have none of these."""
-    values = {name: _parameter(listener, node, name) for name in _ASKED}
+    values = {name: listener.parameter(node, name) for name in _ASKED}
     findings = _joints(item, node, sink, joints, values["joints"])
     if not sink.startswith("joint_trajectory"):
         return findings
@@ -151,15 +146,6 @@ def _joints(item: str, node: str, sink: str, joints: tuple[str, ...], theirs: An
     return []
 
 
-def _servo(listener: Listener, switch: str, switch_by: str) -> list[Finding]:
-    name = switch if switch_by == "service" else f"{switch.rpartition('/')[0]}/set_parameters"
-    services = {service for service, _ in listener.get_service_names_and_types()}
-    if listener.resolve_service_name(name) in services:
-        return [ok("MoveIt Servo", f"{name} is there: the command type can be chosen")]
-    text = f"{name} is not offered: without a command type Servo accepts nothing; start Servo"
-    return [error("MoveIt Servo", f"{text}, or correct actions.arm.switch")]
-
-
 def _action(listener: Listener, name: str, wanted: str) -> list[Finding]:
     item, offered = "gripper output", dict(get_action_names_and_types(listener))
     types = offered.get(listener.resolve_topic_name(name))
@@ -170,29 +156,6 @@ def _action(listener: Listener, name: str, wanted: str) -> list[Finding]:
         text = f"action {name} has type {', '.join(types)}, the robot file's sink sends {wanted}"
         return [error(item, f"{text}; choose the other gripper sink")]
     return [ok(item, f"action {name} is offered")]
-
-
-def _parameter(listener: Listener, node: str, name: str) -> Any:
-    """A parameter of another node, or `None`; one a call, as an unknown name voids all of them."""
-    request = GetParameters.Request(names=[name])
-    answer = listener.ask(GetParameters, f"{node}/get_parameters", request)
-    return _value(answer.values[0]) if answer is not None and answer.values else None
-
-
-def _value(value: Any) -> Any:
-    match value.type:
-        case ParameterType.PARAMETER_BOOL:
-            return value.bool_value
-        case ParameterType.PARAMETER_DOUBLE:
-            return value.double_value
-        case ParameterType.PARAMETER_STRING_ARRAY:
-            return list(value.string_array_value)
-        case _:
-            return None
-
-
-def _node(info: Any) -> str:
-    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 
 def _matches(publisher: QoSProfile, subscription: QoSProfile) -> bool:
