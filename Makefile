@@ -137,8 +137,9 @@ format: $(STAMP)
 # Each round records what the expert does where the policy of the round before got to. A finished
 # training is left alone: there are more data by then.
 define TRAIN
-	@grep -qs '"finished": true' $(2)/config.json || $(BIN)/python -m vla_ros train --config config/train/$(1).yaml --data $(DATA) --out $(2) \
-		$(if $(3),--init $(3)) $(if $(wildcard $(2)/training_state.pt),--resume) $(ARGS)
+	@$(if $(shell grep -s '"finished": true' $(2)/config.json),echo "$(2): trained already",\
+		$(BIN)/python -m vla_ros train --config config/train/$(1).yaml --data $(DATA) --out $(2) \
+		$(if $(3),--init $(3)) $(if $(wildcard $(2)/training_state.pt),--resume) $(ARGS))
 endef
 define CORRECT
 	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections $(1) --checkpoint $(2)

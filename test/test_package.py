@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -151,17 +152,33 @@ def test_training_completes_what_was_interrupted(tmp_path):
     first = tmp_path / "run_first"
     first.mkdir()
     (first / "training_state.pt").touch()
+    commands = _training_commands(data, out)
+    assert [words[0] for words in commands] == 2 * ["collect", "train"]
+    assert all(str(data) in words for words in commands)
+    assert ["--resume" in words for words in commands] == [False, True, False, False]
+    begun = [words[words.index("--init") + 1] for words in commands if "--init" in words]
+    assert begun == [str(first)]
+
+
+def test_a_training_that_is_finished_is_left_alone(tmp_path):
+    # The data of the rounds after it are there, too: it would be refused to go on.
+    first = tmp_path / "run_first"
+    first.mkdir()
+    (first / "config.json").write_text(json.dumps({"training": {"finished": True}}, indent=2))
+    (first / "training_state.pt").touch()
+    commands = _training_commands(tmp_path / "data", tmp_path / "run")
+    assert [words[0] for words in commands] == ["collect", "collect", "train"]
+
+
+def _training_commands(data: Path, out: Path) -> list[list[str]]:
+    """What `make train` would run: words after `python -m vla_ros`."""
     command = ["make", "--dry-run", "train", f"DATA={data}", f"OUT={out}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     recipe = done.stdout.replace("\\\n", " ").splitlines()
     found = [line.partition("-m vla_ros ") for line in recipe]
     commands = [(before.split(), words.split()) for before, said, words in found if said]
-    assert [words[0] for _, words in commands] == 2 * ["collect", "train"]
     assert all(len(before) == 1 for before, _ in commands)  # the interpreter, no condition
-    assert all(str(data) in words for _, words in commands)
-    assert ["--resume" in words for _, words in commands] == [False, True, False, False]
-    begun = [words[words.index("--init") + 1] for _, words in commands if "--init" in words]
-    assert begun == [str(first)]
+    return [words for _, words in commands]
 
 
 def test_pip_extras_are_in_the_pinned_list(distribution):
