@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from rclpy.node import Node
 
+from vla_ros.ros.inputs import Inputs
 from vla_ros.ros.neighbours import Neighbours
+from vla_ros.ros.qos_watch import QosWatch
 from vla_ros.runtime.interlocks import Interlocks
 
 TOPIC = "/arm/commands"
@@ -46,7 +48,8 @@ def watch(context, spinner, robot):
     node = Node("watcher", context=context)
     spinner.add(node)
     sink, loop = Sink(), Loop(robot)
-    neighbours = Neighbours(node, robot, sink, loop)
+    inputs = Inputs(node, robot, [], loop, QosWatch(node.get_logger()))
+    neighbours = Neighbours(node, robot, sink, inputs, loop)
     yield neighbours.look, sink, loop
     neighbours.close()
 

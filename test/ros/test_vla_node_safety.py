@@ -214,6 +214,8 @@ def test_an_emergency_stop_of_a_type_that_cannot_be_heard_keeps_the_arm_still(
     if has_another:
         bench.client.create_publisher(Bool, "/stop_button", 10)
     bench.start()
+    buttons = bench.node.get_publishers_info_by_topic
+    bench.until(lambda: len(buttons("/stop_button")) == 1 + has_another, "discovery")
     assert bench.change(CONFIGURE, ACTIVATE)
     bench.client.play()
     bench.until(bench.connected, "discovery")
