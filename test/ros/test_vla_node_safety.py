@@ -79,6 +79,20 @@ def test_another_commander_holds_with_its_name_and_its_end_resumes(bench, rival,
 
 
 @pytest.mark.fault(22)
+def test_a_node_that_gave_way_to_another_commander_sends_nothing_at_its_end(bench, rival):
+    bench.start()
+    in_motion(bench)
+    rival()
+    time_until(bench, "hold_other_commander")
+    bench.until(lambda: bench.node.session.last.command is None, "silence")
+    bench.ticks(5)
+    seen = len(bench.client.arm)
+    assert bench.change(DEACTIVATE)
+    bench.diagnostics(2)
+    assert len(bench.client.arm) == seen, "a pose of before, which the other has left"
+
+
+@pytest.mark.fault(22)
 def test_beside_another_commander_nothing_begins(bench, rival):
     other = rival()
     bench.start()
