@@ -19,11 +19,11 @@ Written by `make faults` from the marks of the tests (`test/faults.py`); not by 
 
 HOLD: the arm decelerates inside its limits and keeps the commanded pose; it resumes by itself when
 the cause is gone. FAULT: the same, latched until `~/reset` or the next activation. Where the arm is
-not where it was commanded to be, somebody else commands it, or nobody listens, the node is silent
-once the motion it commands has ended, whatever it holds for: the arm must not jump back when it can
-move again. Each has a name in `~/status`, and a sentence that says which input or limit, and by how
-much. T is one control period, 0.01 s in the tests. The bounds are defaults; those in code type are
-keys of the robot file or parameters.
+not where it was commanded to be or does not move, somebody else commands it, or nobody listens, the
+node is silent once the motion it commands has ended, whatever it holds for: the arm must not jump
+back when it can move again. Each has a name in `~/status`, and a sentence that says which input or
+limit, and by how much. T is one control period, 0.01 s in the tests. The bounds are defaults; those
+in code type are keys of the robot file or parameters.
 
 "Measured" is the longest reaction that the tests saw in the run that wrote this page: of those with
 an exact clock where a row has such, else of those in real time, which allow {slack:g} s more on a

@@ -102,7 +102,8 @@ FAULTS: dict[int, Fault] = {
                 "0.2 s + T",
             ),
             (
-                "nobody subscribes to our command, or the arm does not follow",
+                "nobody subscribes to our command, or the arm does not follow: it is elsewhere, or "
+                "does not move at all, however slowly it is told to",
                 "no command before somebody does; HOLD, silent once at rest; FAULT if it lasts "
                 "(5 s; 3 s); it resumes from the measured state",
                 "0.2 s + T; `within_s` (0.5 s) + T",

@@ -182,11 +182,21 @@ GUARDS = (
         ),
     ),
     Guard(
-        name="an arm that does not follow: `Following.obstacle`",
+        name="an arm that does not follow: `Following._astray`",
         file="runtime/following.py",
         line="if away[worst] <= (self._limit if self._since_s is None else _BACK * self._limit):",
         without="if True:",
         tests=("runtime/test_loop_safety.py::test_an_arm_that_stands_still_holds_then_faults",),
+    ),
+    Guard(
+        name="an arm that does not move at all: `Standstill.look`",
+        file="runtime/standstill.py",
+        line="elif self.told.max() > self._answered:",
+        without="elif False:",
+        tests=(
+            "runtime/test_loop_safety.py::"
+            "test_an_arm_that_does_not_move_at_all_is_found_out_however_slow_the_policy_is",
+        ),
     ),
     Guard(
         name="silence where a pose must not be kept: `ControlLoop._hold`",

@@ -143,6 +143,11 @@ class Rig:
             time.sleep(pause_s)
         raise AssertionError(f"no {status} within {seconds} s, but {tick.status}: {tick.reason}")
 
+    @property
+    def span_rad(self):
+        """Range of what the joint was told that was told most."""
+        return np.ptp([command.position_rad for command in self.commands], axis=0).max()
+
     def start(self, text="pick the red block", seconds=0.5):
         self.loop.set_instruction(text)
         return self.run(seconds)[-1]
@@ -151,6 +156,21 @@ class Rig:
 @pytest.fixture
 def policy(spec):
     return Policy(spec)
+
+
+@pytest.fixture
+def sway(middle_rad):
+    """Plans of a policy that knows where to be at each time, wherever it finds the arm."""
+
+    def make(amplitude_rad, period_s):
+        def plan(observation):
+            due_s = observation.stamp_s + STEP_S * np.arange(1, 17)[:, None]
+            turns = 2 * np.pi * (due_s - 100.0) / period_s
+            return np.hstack([middle_rad + amplitude_rad * np.sin(turns), np.ones((16, 1))])
+
+        return plan
+
+    return make
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 
@@ -54,3 +57,48 @@ def test_with_servo_the_tip_must_follow():
     assert following.obstacle(turned, 4.1).status is Status.FAULT_NOT_FOLLOWING
     following.note(turned.position_rad)
     assert following.obstacle(turned, 4.2) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("panda", "panda_joint1 was told to move by 0.080 rad"),
+        ("panda_servo_twist", "the tip's y was told to move by 0.0"),
+    ],
+)
+def test_an_arm_that_stands_still_is_named_and_stays_found_until_it_moves(name, words):
+    following = Following(load_robot(share_path(f"config/{name}.yaml")))
+    following.begin(HOME)
+    for index in range(401):
+        told_rad = HOME + np.array([2e-4 * index, 0, 0, 0, 0, 0, 0])
+        following.note(told_rad)
+        held = following.obstacle(at(HOME), 0.01 * index)
+    assert held.status is Status.HOLD_NOT_FOLLOWING
+    assert words in held.reason
+    assert f"(robot file {name}.yaml, safety.following)" in held.reason
+    following.settle()
+    assert following.obstacle(at(HOME), 1.0) is not None, "though the clock jumped back"
+    assert following.is_lost(at(HOME))
+    assert following.obstacle(at(told_rad), 1.1) is None
+    assert not following.is_lost(at(told_rad))
+
+
+def test_one_joint_that_moves_is_enough():
+    following = Following(load_robot(share_path("config/panda.yaml")))
+    following.begin(HOME)
+    for index in range(600):
+        sway_rad = 0.09 * np.sin(0.01 * index)
+        following.note(HOME + sway_rad)
+        moved = HOME + np.array([0, 0, 0, 0, 0, sway_rad, 0])
+        assert following.obstacle(at(moved), 0.01 * index) is None
+
+
+def test_an_arm_that_somebody_else_moves_may_stand_still():
+    robot = load_robot(share_path("config/panda.yaml"))
+    limits = dataclasses.replace(robot.safety.following, max_error_rad=math.inf)
+    safety = dataclasses.replace(robot.safety, following=limits)
+    following = Following(dataclasses.replace(robot, safety=safety))
+    following.begin(HOME)
+    for index in range(600):
+        following.note(HOME + 0.01 * index)
+        assert following.obstacle(at(HOME), 0.01 * index) is None

@@ -372,6 +372,57 @@ def test_an_arm_that_lags_by_a_third_of_a_second_follows(make_rig, policy, middl
     assert lag.max() < 0.4
 
 
+@pytest.mark.fault(23, bound_s=0.51)
+@pytest.mark.parametrize(
+    ("amplitude_rad", "period_s"), [(0.09, 1.0), (0.06, 1.5), (0.03, 5.0), (0.15, 60.0), (0, 0)]
+)
+def test_an_arm_that_does_not_move_at_all_is_found_out_however_slow_the_policy_is(
+    make_rig, policy, sway, middle_rad, reaction, motion_within, amplitude_rad, period_s
+):
+    rig, noise = make_rig(policy), np.random.default_rng(0)
+    if amplitude_rad:
+        policy.plan = sway(amplitude_rad, period_s)
+    else:
+        policy.speed_rad_s = 0.25  # from where it finds the arm
+    rig.loop.set_instruction("sway")
+    told_s, ticks = None, []
+    for _ in range(2000):
+        rig.position_rad = middle_rad + noise.normal(0.0, 3e-4, 7)
+        was_told = bool(rig.commands) and rig.span_rad > 0.05
+        ticks.append(rig.tick())
+        told_s = rig.now_s if told_s is None and was_told else told_s
+        if ticks[-1].status is Status.FAULT_NOT_FOLLOWING:
+            break
+    statuses = [tick.status for tick in ticks]
+    held = statuses.index(Status.HOLD_NOT_FOLLOWING)
+    reaction(ticks[held].stamp_s - told_s)
+    assert set(statuses[held:-1]) == {Status.HOLD_NOT_FOLLOWING}
+    assert 0.01 * (len(ticks) - 1 - held) == pytest.approx(3.0, abs=0.02)
+    assert re.search(r"panda_joint\d was told to move by 0\.\d+ rad and nothing", ticks[-1].reason)
+    assert "(robot file panda.yaml, safety.following)" in ticks[-1].reason
+    assert np.abs(rig.commands[-1].position_rad - middle_rad).max() < 0.2, "near all the time"
+    assert all(tick.command is None for tick in ticks[held + 50 :]), "silent once at rest"
+    motion_within(rig.robot, [command.position_rad for command in rig.commands])
+    rig.loop.reset(rig.now_s)
+    assert_goes_on_from(rig, rig.position_rad, motion_within)
+
+
+def test_a_hold_for_an_arm_that_stands_still_ends_when_it_moves_to_where_it_was_told(
+    make_rig, policy, sway, middle_rad, motion_within
+):
+    rig = make_rig(policy)
+    policy.plan = sway(0.09, 4.0)
+    rig.loop.set_instruction("sway")
+    held_at(rig, middle_rad, 1.5)
+    ticks = held_at(rig, middle_rad, 1.0)
+    assert {tick.status for tick in ticks} == {Status.HOLD_NOT_FOLLOWING}
+    told_rad = rig.commands[-1].position_rad
+    assert 0.01 < np.abs(told_rad - middle_rad).max() < 0.1
+    held_at(rig, told_rad, 0.01)
+    policy.plan = type(policy).plan.__get__(policy)
+    assert_goes_on_from(rig, told_rad, motion_within)
+
+
 @pytest.mark.fault(29, bound_s=0.01)
 @pytest.mark.parametrize("toward", [-1, 1])
 def test_an_arm_outside_its_limits_is_brought_back_or_not_commanded(

@@ -8,9 +8,12 @@ from vla_ros.datatypes import FloatArray, RobotState, Status
 from vla_ros.robot_config import RobotConfig
 from vla_ros.robot_outputs import SERVO_SINKS
 from vla_ros.runtime.latest import Obstacle
+from vla_ros.runtime.standstill import Standstill
 
 # Share of the limit within which an arm that was elsewhere counts as back.
 _BACK = 0.25
+# Share of the limit by which an arm that does not move at all must have been told to.
+_ANSWERED = 0.25
 
 
 class Following:
@@ -22,6 +25,9 @@ class Following:
 
     Once away, it must come much nearer than that to follow again: it goes on from where it is
     measured, and what it was told last should not be far from there.
+
+    A slow policy may never be that far from an arm that does not move at all, so `Standstill` looks
+    for that. Once found, the arm must move to follow again.
     """
 
     def __init__(self, robot: RobotConfig) -> None:
@@ -29,16 +35,22 @@ class Following:
         self._limits = robot.safety.following
         self._is_tip = robot.arm_sink.sink in SERVO_SINKS
         self._names = ("x", "y", "z") if self._is_tip else robot.joints
+        self._unit = "m" if self._is_tip else "rad"
         self._limit = self._limits.max_error_m if self._is_tip else self._limits.max_error_rad
         self._is_watching = False
         rows = max(1, round(self._limits.within_s * robot.tick_hz))
         self._commanded = np.zeros((rows, len(self._names)))
+        self._standstill = Standstill(
+            self._commanded[0], answered=_ANSWERED * self._limit, within_s=self._limits.within_s
+        )
         self._next = 0
         self._since_s: float | None = None
 
     def begin(self, position_rad: FloatArray) -> None:
         """Start from the measured pose (J,)."""
-        self._commanded[:] = self._watched(position_rad)
+        position = self._watched(position_rad)
+        self._commanded[:] = position
+        self._standstill.begin(position)
         self._is_watching, self._since_s = True, None
 
     def forget(self) -> None:
@@ -47,7 +59,9 @@ class Following:
 
     def note(self, position_rad: FloatArray) -> None:
         """Remember a command (J,)."""
-        self._commanded[self._next] = self._watched(position_rad)
+        position = self._watched(position_rad)
+        self._commanded[self._next] = position
+        self._standstill.note(position)
         self._next = (self._next + 1) % len(self._commanded)
 
     def settle(self) -> None:
@@ -55,27 +69,38 @@ class Following:
         self._commanded[:] = self._commanded[self._next - 1]
 
     def obstacle(self, measured: RobotState, now_s: float) -> Obstacle | None:
-        """A hold while the arm is elsewhere, a fault once that lasts, else `None`."""
+        """A hold while the arm is elsewhere or stands still, a fault once that lasts, or `None`."""
         if not self._is_watching:
             return None
-        away = self._away(measured)
-        worst = int(away.argmax())
-        if away[worst] <= (self._limit if self._since_s is None else _BACK * self._limit):
+        reason = self._astray(self._watched(measured.position_rad), now_s)
+        if not reason:
             self._since_s = None
             return None
         self._since_s = now_s if self._since_s is None else min(self._since_s, now_s)
-        reason = self._reason(self._names[worst], float(away[worst]))
         if now_s - self._since_s <= self._limits.fault_after_s:
             return Obstacle(status=Status.HOLD_NOT_FOLLOWING, reason=reason)
         return Obstacle(status=Status.FAULT_NOT_FOLLOWING, reason=reason)
 
     def is_lost(self, measured: RobotState) -> bool:
-        """Whether the arm is elsewhere now."""
-        return self._is_watching and bool(self._away(measured).max() > self._limit)
+        """Whether the arm is elsewhere now, or was found to stand still."""
+        if not self._is_watching:
+            return False
+        away = self._away(self._watched(measured.position_rad))
+        return self._standstill.is_found or bool(away.max() > self._limit)
 
-    def _away(self, measured: RobotState) -> FloatArray:
+    def _astray(self, position: FloatArray, now_s: float) -> str:
+        """Why the arm does not follow, in words; empty when it does."""
+        self._standstill.look(position, now_s)
+        away = self._away(position)
+        worst = int(away.argmax())
+        if self._standstill.is_found and away[worst] <= self._limit:
+            return self._why_still()
+        if away[worst] <= (self._limit if self._since_s is None else _BACK * self._limit):
+            return ""
+        return self._why_away(self._names[worst], float(away[worst]))
+
+    def _away(self, position: FloatArray) -> FloatArray:
         """How far each joint (J,), or the tip (3,), is out of the range of what it was told."""
-        position = self._watched(measured.position_rad)
         below = self._commanded.min(axis=0) - position
         above = position - self._commanded.max(axis=0)
         return np.asarray(np.maximum(below, above), np.float64)
@@ -86,11 +111,21 @@ class Following:
             return position_rad
         return np.asarray(self._robot.chain.forward(position_rad)[:3, 3], np.float64)
 
-    def _reason(self, name: str, away: float) -> str:
-        limits = self._limits
-        what, unit = (f"the tip's {name}", "m") if self._is_tip else (name, "rad")
+    def _why_away(self, name: str, away: float) -> str:
         return (
-            f"the arm does not follow: {what} is {away:.2f} {unit} from all that was commanded "
-            f"in the last {limits.within_s:g} s, limit {self._limit:g} {unit} (robot file "
-            f"{self._robot.path.name}, safety.following)"
+            f"the arm does not follow: {self._called(name)} is {away:.2f} {self._unit} from all "
+            f"that was commanded in the last {self._limits.within_s:g} s, limit {self._limit:g} "
+            f"{self._unit} (robot file {self._robot.path.name}, safety.following)"
         )
+
+    def _why_still(self) -> str:
+        told, unit = self._standstill.told, self._unit
+        return (
+            f"the arm does not move: {self._called(self._names[int(told.argmax())])} was told to "
+            f"move by {told.max():.3f} {unit} and nothing moved by more than "
+            f"{self._standstill.went:.4f} {unit}, limit {_ANSWERED * self._limit:g} {unit}, a "
+            f"quarter of max_error_{unit} (robot file {self._robot.path.name}, safety.following)"
+        )
+
+    def _called(self, name: str) -> str:
+        return f"the tip's {name}" if self._is_tip else name
