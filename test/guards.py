@@ -263,8 +263,8 @@ GUARDS = (
         ),
     ),
     Guard(
-        name="a clock that jumps back: `ControlLoop._watch_clock`",
-        file="runtime/loop.py",
+        name="a clock that jumps back: `Readiness.has_jumped_back`",
+        file="runtime/readiness.py",
         line="if last_s is None or now_s >= last_s - self._robot.tick_s:",
         without="if True:",
         tests=("runtime/test_loop.py::test_a_clock_that_jumps_back_holds_until_fresh_data",),

@@ -11,19 +11,30 @@ class Gate:
 
     Attributes:
         halted: Why the owner wants no motion; empty when it does.
-        refused_instruction: Why the last text was refused; empty when it was not.
+        instruction: The text to follow; empty after one that was emptied or refused, `None` before
+            any.
         broken: The fault of a tick that raised; the loop touches nothing more then.
     """
 
     def __init__(self) -> None:
         self.halted = "the loop is not active"
-        self.refused_instruction = ""
+        self.instruction: str | None = None
         self.broken: Obstacle | None = None
+        self._refused = ""
         self._fault: Obstacle | None = None
 
     def open(self) -> None:
         """Forget faults and stops."""
         self.halted, self.broken, self._fault = "", None, None
+
+    def instruct(self, instruction: str | None) -> bool:
+        """Follow `instruction` from now on; whether it is another one than before."""
+        is_new, self.instruction, self._refused = instruction != self.instruction, instruction, ""
+        return is_new
+
+    def refuse(self, reason: str) -> None:
+        """Follow no instruction until the next one; the one that came was refused."""
+        self.instruction, self._refused = "", reason
 
     def shut_for_good(self, reason: str) -> Obstacle:
         """The fault of a tick that raised, latched until `open`."""
@@ -37,25 +48,22 @@ class Gate:
             self._fault = obstacle
         return self.broken or self._fault
 
-    def hold(
-        self, standstill_s: float, locked: Obstacle | None, instruction: str | None
-    ) -> Obstacle | None:
+    def hold(self, standstill_s: float, locked: Obstacle | None) -> Obstacle | None:
         """What to hold for, the weightiest reason first; `None` when nothing forbids to move.
 
         Args:
             standstill_s: For how long the clock has stood still.
             locked: What an interlock says.
-            instruction: The text to follow.
         """
         if standstill_s > 0:
             reason = f"the clock has stood still for {standstill_s:.1f} s"
             return Obstacle(status=Status.HOLD_CLOCK_STOPPED, reason=reason)
         if self.halted:
             return Obstacle(status=Status.HOLD_STOPPED, reason=self.halted)
-        if self.refused_instruction:
-            return Obstacle(status=Status.HOLD_BAD_INSTRUCTION, reason=self.refused_instruction)
+        if self._refused:
+            return Obstacle(status=Status.HOLD_BAD_INSTRUCTION, reason=self._refused)
         if locked is not None:
             return locked
-        if instruction == "":
+        if self.instruction == "":
             return Obstacle(status=Status.HOLD_NO_INSTRUCTION, reason="the instruction is empty")
         return None

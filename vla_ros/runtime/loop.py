@@ -19,12 +19,11 @@ from vla_ros.datatypes import (
 from vla_ros.errors import ActionError, InstructionError
 from vla_ros.policy_protocol import PolicySpec
 from vla_ros.robot_config import RobotConfig
-from vla_ros.runtime.gate import Gate
 from vla_ros.runtime.inference import Inference
-from vla_ros.runtime.interlocks import Interlocks
 from vla_ros.runtime.latest import Latest, Obstacle, check_instruction
 from vla_ros.runtime.motion import Motion
 from vla_ros.runtime.names import check_names
+from vla_ros.runtime.readiness import Readiness
 from vla_ros.runtime.scheduler import ChunkScheduler
 from vla_ros.runtime.tick import Counters, Tick
 from vla_ros.runtime.wild import WildActions
@@ -57,13 +56,9 @@ class ControlLoop:
         self._scheduler = ChunkScheduler(robot.chunks, joints=len(robot.joints))
         self._motion = Motion(robot)
         self._wild = WildActions(robot)
-        self.interlocks = Interlocks(robot.safety)
-        self._gate = Gate()
-        self._instruction: str | None = None
+        self._readiness = Readiness(robot, self._latest, self._motion, self._inference, self._wild)
+        self._gate, self.interlocks = self._readiness.gate, self._readiness.interlocks
         self._epoch = 0
-        self._last_s: float | None = None
-        self._has_commanded = False
-        self._jumped = ""
         self._dropped = 0
         self._overruns = 0
 
@@ -90,9 +85,7 @@ class ControlLoop:
         except InstructionError as error:
             self._refuse_instruction(error)
             raise
-        self._gate.refused_instruction = ""
-        if instruction != self._instruction:
-            self._instruction = instruction
+        if self._gate.instruct(instruction):
             self._begin_epoch()
 
     def activate(self, now_s: float) -> None:
@@ -101,19 +94,14 @@ class ControlLoop:
         An instruction of before is forgotten: an arm must not set off for a sentence of yesterday.
         """
         self._motion.forget()
-        self._instruction, self._gate.refused_instruction = None, ""
+        self._gate.instruct(None)
         self.reset(now_s)
 
     def reset(self, now_s: float) -> None:
         """Clear a fault or stop: new epoch; an arm at rest starts from its measured state."""
-        self._jumped, self._last_s = "", now_s
         self._motion.begin_anew(self._latest.state)
-        self._has_commanded = self._motion.is_seeded
-        self._inference.forgive()
-        self._wild.forgive()
-        self.interlocks.forgive()
+        self._readiness.begin_anew(now_s)
         self._begin_epoch()
-        self._gate.open()
 
     def reseed(self) -> None:
         """Go on from the measured state if the arm rests: somebody else may have moved it."""
@@ -143,7 +131,7 @@ class ControlLoop:
     @property
     def instruction(self) -> str | None:
         """The text to follow; empty after one that was emptied or refused, `None` before any."""
-        return self._instruction
+        return self._gate.instruction
 
     @property
     def chunk(self) -> ActionChunk | None:
@@ -153,7 +141,7 @@ class ControlLoop:
     def let_go(self) -> None:
         """Start from the measured state at the next tick: this one's command was not sent."""
         self._motion.forget()
-        self._has_commanded = False
+        self._readiness.has_commanded = False
 
     @property
     def measured(self) -> RobotState | None:
@@ -175,7 +163,8 @@ class ControlLoop:
 
     def wants_observation(self, now_s: float) -> bool:
         """Whether `step(now_s)` would send an observation, if pictures and joints are fresh."""
-        return self._forbidden(now_s) is None and bool(self._instruction) and self._is_due(now_s)
+        may_follow = self._readiness.forbidden(now_s) is None and bool(self.instruction)
+        return may_follow and self._is_due(now_s)
 
     def step(self, now_s: float, *, standstill_s: float = 0.0) -> Tick:
         """One tick: never blocks, never raises on bad data.
@@ -187,14 +176,17 @@ class ControlLoop:
         """
         if self._gate.broken is not None:
             return self._tick(self._gate.broken, self._motion.release(now_s), now_s)
-        self._watch_clock(now_s)
-        obstacle = self._forbidden(now_s, standstill_s) or self._unready(now_s)
+        if self._readiness.has_jumped_back(now_s):
+            self._latest.clear()
+            self._begin_epoch()
+        obstacle = self._readiness.obstacle(now_s, standstill_s)
         if obstacle is not None:
             self._inference.void()
         elif self._is_due(now_s, has_news=self._inference.is_any_new(self._latest.frames)):
             self._request(now_s)
         self._receive(now_s)
-        obstacle = self._forbidden(now_s, standstill_s) or obstacle or self._inference.trouble
+        forbidden = self._readiness.forbidden(now_s, standstill_s)
+        obstacle = forbidden or obstacle or self._inference.trouble
         if obstacle is not None:
             self._scheduler.clear()
             return self._tick(obstacle, self._hold(now_s), now_s)
@@ -202,7 +194,8 @@ class ControlLoop:
             self._request(now_s)
         planned = self._scheduler.sample(now_s)
         if planned is None:
-            return self._tick(self._planless(now_s), self._hold(now_s), now_s)
+            obstacle = self._readiness.planless(now_s, self._scheduler.why_expired(now_s))
+            return self._tick(obstacle, self._hold(now_s), now_s)
         command = self._motion.follow(*planned, self._latest.fresh_state, now_s)
         return self._tick(_RUNNING, command, now_s)
 
@@ -226,38 +219,6 @@ class ControlLoop:
             return self._motion.release(now_s)
         return self._motion.hold(now_s)
 
-    def _watch_clock(self, now_s: float) -> None:
-        last_s, self._last_s = self._last_s, now_s
-        if last_s is None or now_s >= last_s - self._robot.tick_s:
-            return
-        self._latest.clear()
-        self._begin_epoch()
-        self._jumped = (
-            f"the clock jumped back from {last_s:.3f} to {now_s:.3f} s: awaiting fresh data"
-        )
-
-    def _forbidden(self, now_s: float, standstill_s: float = 0.0) -> Obstacle | None:
-        """What forbids to follow the policy, whatever the sensors say."""
-        # Asked every time, because they keep account of what they hear.
-        locked = self.interlocks.obstacle(now_s, has_commanded=self._has_commanded)
-        fault = self._gate.latched(locked) or self._inference.fault or self._wild.fault
-        return fault or self._gate.hold(standstill_s, locked, self._instruction)
-
-    def _unready(self, now_s: float) -> Obstacle | None:
-        """Which input is missing or stale."""
-        obstacle = self._latest.obstacle(now_s)
-        if obstacle is None:
-            obstacle = self._motion.obstacle(self._latest.fresh_state, now_s)
-            self._gate.latched(obstacle)
-        if obstacle is not None and self._jumped:
-            return Obstacle(status=Status.HOLD_CLOCK_JUMP, reason=self._jumped)
-        if obstacle is None:
-            self._jumped = ""
-        if obstacle is None and self._instruction is None:
-            reason = f"instruction: nothing has arrived on {self._robot.instruction_topic} yet"
-            return Obstacle(status=Status.WAITING_FOR_INSTRUCTION, reason=reason)
-        return obstacle
-
     def _is_due(self, now_s: float, *, has_news: bool = True) -> bool:
         """Whether it is time to ask: no plan, or the share of it that is to be played is over."""
         ask_s = self._scheduler.ask_s(self._inference.delay.expected_s, has_news=has_news)
@@ -278,7 +239,7 @@ class ControlLoop:
         return Observation(
             frames=dict(self._latest.frames),
             state=self._latest.fresh_state,
-            instruction=self._instruction or "",
+            instruction=self.instruction or "",
             epoch=self._epoch,
             stamp_s=self._latest.fresh_state.stamp_s,
         )
@@ -302,20 +263,9 @@ class ControlLoop:
         if not self._scheduler.merge(chunk, now_s, self._motion.origin(self._latest.fresh_state)):
             self._dropped += 1
 
-    def _planless(self, now_s: float) -> Obstacle:
-        """Why there is nothing to follow."""
-        waiting = f"awaiting the policy for {self._inference.waiting_s(now_s):.2f} s"
-        expired = self._scheduler.why_expired(now_s)
-        if expired:
-            where = f"robot file {self._robot.path.name}, chunks.expire_after_s"
-            reason = f"{expired} ({where}); {waiting}"
-            return Obstacle(status=Status.HOLD_CHUNK_EXPIRED, reason=reason)
-        status = Status.HOLD_FOR_POLICY if self._has_commanded else Status.WAITING_FOR_POLICY
-        return Obstacle(status=status, reason=f"no chunk yet; {waiting}")
-
     def _refuse_instruction(self, error: InstructionError) -> None:
         """Hold until a valid one comes; the same text is asked for anew when it is said again."""
-        self._gate.refused_instruction, self._instruction = str(error), ""
+        self._gate.refuse(str(error))
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
@@ -326,7 +276,7 @@ class ControlLoop:
 
     def _tick(self, outcome: Obstacle, command: Command | None, now_s: float) -> Tick:
         chunk = self._scheduler.chunk
-        self._has_commanded = self._has_commanded or command is not None
+        self._readiness.has_commanded = self._readiness.has_commanded or command is not None
         return Tick(
             status=outcome.status,
             reason=outcome.reason,
