@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla_ros.datatypes import ActionChunk
@@ -52,6 +52,7 @@ def play(plan, drawn):
     return merged
 
 
+@settings(deadline=None)  # a busy machine is no fault of the joining
 @given(plans)
 def test_latest_follows_the_newest_chunk_at_its_due_times(drawn):
     plan = scheduler("latest")
@@ -61,6 +62,7 @@ def test_latest_follows_the_newest_chunk_at_its_due_times(drawn):
             np.testing.assert_allclose(plan.sample(due_s)[0], action, atol=1e-9)
 
 
+@settings(deadline=None)  # a busy machine is no fault of the joining
 @given(plans)
 def test_blend_is_the_newest_chunk_once_it_has_faded_in(drawn):
     plan = scheduler("blend")
@@ -70,6 +72,7 @@ def test_blend_is_the_newest_chunk_once_it_has_faded_in(drawn):
             np.testing.assert_allclose(plan.sample(due_s)[0], action, atol=1e-9)
 
 
+@settings(deadline=None)  # a busy machine is no fault of the joining
 @given(plans)
 def test_ensemble_is_the_papers_mean_of_all_chunks_for_a_moment(drawn):
     """All chunks lie on one grid of time, so the paper's formula can be written out."""
@@ -90,6 +93,7 @@ def test_ensemble_is_the_papers_mean_of_all_chunks_for_a_moment(drawn):
         assert target[1] == action[1]  # a gripper is never half convinced
 
 
+@settings(deadline=None)  # a busy machine is no fault of the joining
 @given(plans)
 def test_what_fades_in_never_jumps(drawn):
     plan = scheduler("blend")
@@ -196,6 +200,7 @@ def test_only_rtc_gives_a_prefix(join):
     assert plan.prefix(0.2, 0.3) is None
 
 
+@settings(deadline=None)  # a busy machine is no fault of the joining
 @given(plans)
 def test_a_plan_that_continues_the_running_one_changes_nothing_at_the_seam(drawn):
     """Target and slope, without any fading, when the policy keeps the frozen steps."""
