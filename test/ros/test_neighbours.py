@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 from rclpy.node import Node
 
@@ -85,3 +89,24 @@ def test_the_arm_is_taken_over_anew_when_the_last_of_those_in_the_way_is_gone(wa
     sink.trouble = ""
     look()
     assert loop.reseeded == 1
+
+
+def test_a_button_that_is_just_there_is_given_time_to_say_that_it_is_pressed(
+    context, spinner, robot
+):
+    safety = replace(robot.safety, emergency_stop_topic="/stop_button")
+    guarded_robot = replace(robot, safety=safety)
+    node = Node("watcher", context=context)
+    spinner.add(node)
+    loop = Loop(guarded_robot)
+    inputs = SimpleNamespace(hears_emergency_stop=False)
+    neighbours = Neighbours(node, guarded_robot, Sink(), inputs, loop)
+    neighbours.look()
+    assert loop.interlocks.no_button == "nobody publishes the emergency stop on /stop_button"
+    inputs.hears_emergency_stop = True
+    started_s = time.monotonic()
+    neighbours.look()
+    assert "is just there" in loop.interlocks.no_button
+    spinner.until(lambda: not loop.interlocks.no_button, "the button counts")
+    assert time.monotonic() - started_s > 0.3
+    neighbours.close()

@@ -6,6 +6,8 @@ rivals and listeners, never about crashes of what must be noticed at once.
 
 from __future__ import annotations
 
+import time
+
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
@@ -17,6 +19,7 @@ from vla_ros.runtime import ControlLoop
 
 BOOL = "std_msgs/msg/Bool"
 _PERIOD_S = 0.2
+_BUTTON_SPEAKS_S = 0.3
 
 
 class Neighbours:
@@ -36,6 +39,7 @@ class Neighbours:
         self._inputs = inputs
         self._loop = loop
         self._was_deaf = False
+        self._button_since_s: float | None = None
         # Steady: a driver that is gone under a stopped clock is gone.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         look = guarded(node.get_logger(), self.look)
@@ -81,9 +85,15 @@ class Neighbours:
         if deaf:
             return f"nobody can hear the emergency stop on {topic}: {', '.join(deaf)}, not {BOOL}"
         # The graph lists publishers that are not connected to us; those that we hear count.
-        if self._inputs.hears_emergency_stop:
-            return ""
-        return f"nobody publishes the emergency stop on {topic}"
+        if not self._inputs.hears_emergency_stop:
+            self._button_since_s = None
+            return f"nobody publishes the emergency stop on {topic}"
+        now_s = time.monotonic()
+        self._button_since_s = now_s if self._button_since_s is None else self._button_since_s
+        # A press that is latched arrives a little later than the connection.
+        if now_s - self._button_since_s < _BUTTON_SPEAKS_S:
+            return f"the emergency stop on {topic} is just there: awaiting whether it is pressed"
+        return ""
 
     def _unheard_buttons(self, topic: str) -> list[str]:
         """Publishers of another type, which no subscription of ours can hear."""
