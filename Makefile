@@ -91,7 +91,7 @@ test: lint
 
 # One after another, so that the times are those of a quiet machine.
 faults: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m fault --timeout 180 --reactions .reactions.json $(TEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m fault --timeout 180 --reactions=.reactions.json $(TEST_ARGS)
 	@$(BIN)/python test/fault_table.py .reactions.json
 
 # One after another. What the tests' processes ran counts, too.
