@@ -199,7 +199,7 @@ def test_profile_is_large_enough_and_keeps_the_network():
     assert set(transports) == {"SHM", "UDPv4"}
     segment = int(transports["SHM"].findtext(f"{XML}segment_size") or 0)
     assert segment >= 32 * 1024 * 1024
-    used = {found.text for found in root.find(f".//{XML}userTransports") or ()}
+    used = {found.text for found in root.iterfind(f".//{XML}userTransports/*")}
     assert used == {found.findtext(f"{XML}transport_id") for found in transports.values()}
 
 
