@@ -31,9 +31,9 @@ TARGETS = (
     ("/front/image_raw", Image, image, 1),
     ("/wrist/compressed", CompressedImage, compressed, 1),
     ("/side/image_raw", Image, image, 1),
-    ("/side/camera_info", CameraInfo, camera_info, 20),
+    ("/side/camera_info", CameraInfo, camera_info, 60),
     ("/joint_states", JointState, joint_state, 1),
-    ("/vla/instruction", String, text, 50),
+    ("/vla/instruction", String, text, 150),
 )
 
 
