@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 from vla_ros.errors import SceneError
@@ -21,6 +22,17 @@ def make_killer() -> Callable[[int], int]:
     def work(job: int) -> int:
         if job == 2:
             os.kill(os.getpid(), signal.SIGKILL)
+        return job
+
+    return work
+
+
+def make_sleeper() -> Callable[[int], int]:
+    """Tells the process of a job before it is done."""
+
+    def work(job: int) -> int:
+        print(os.getpid(), flush=True)
+        time.sleep(0.1)
         return job
 
     return work

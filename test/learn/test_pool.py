@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 from pool_work import make_adder, make_killer, refuse
@@ -30,3 +34,16 @@ def test_a_killed_process_ends_the_work() -> None:
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(WorkerError, match="killed"):
         next(results)
+
+
+def test_the_processes_of_a_killed_command_end() -> None:
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).parents[1] / "long_work.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        assert int(command.stdout.readline()) != command.pid
+        command.send_signal(signal.SIGKILL)
+        jobs_done_after = len(command.stdout.readlines())  # until nobody has it open
+    assert jobs_done_after < 20

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -53,7 +54,16 @@ def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
     global _make
     # A software renderer's own threads would only get into each other's way.
     os.environ.setdefault("LP_NUM_THREADS", "1")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _make = make
+
+
+def _end_with_parent() -> None:
+    """Without this, the processes of a killed command go through all its jobs, unseen."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _do(job: Any) -> Any:
