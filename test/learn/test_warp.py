@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vla_ros.errors import ParameterError
-from vla_ros.learn.train import add_arguments
+from vla_ros.learn.train_arguments import add_arguments
 from vla_ros.learn.train_options import TrainOptions, read_options
 from vla_ros.learn.warp import Warp, build_warp
 from vla_ros.robot_config import load_robot

@@ -87,7 +87,6 @@ class VLAPolicy:
     def reset(self) -> None:
         """Nothing to forget: a chunk depends on one observation, and its prefix, only."""
 
-    @torch.inference_mode()
     def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
         """Plan from `observation`, and continue `prefix` if the checkpoint can.
 
@@ -96,22 +95,7 @@ class VLAPolicy:
             StateError: The robot state does not have the joints or gripper of the checkpoint.
             InstructionError: The instruction has too many words, or none that is known.
         """
-        begin = time.perf_counter()
-        state = self._state(observation.state)
-        condition = self._fuse(
-            self._images(observation.frames),
-            *self._encode_text(observation.instruction),
-            self._features(state),
-        )
-        chunk = self._decode(condition, prefix, state)
-        actions = self.checkpoint.normalizer.denormalize_chunk(chunk[0].cpu().numpy(), state)
-        return ActionChunk(
-            actions=actions,
-            start_s=observation.stamp_s,
-            step_s=self.spec.step_s,
-            epoch=observation.epoch,
-            inference_s=time.perf_counter() - begin,
-        )
+        return self.infer_batch([observation], [prefix])[0]
 
     @torch.inference_mode()
     def infer_batch(

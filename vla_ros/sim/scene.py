@@ -13,6 +13,7 @@ TIMESTEP_S = 0.005
 CAMERAS = ("front", "wrist")
 ARM_JOINTS = tuple(f"panda_joint{i}" for i in range(1, 8))
 FINGER_JOINTS = ("panda_finger_joint1", "panda_finger_joint2")
+FINGER_OPEN_M = 0.04
 HANDLE_HEIGHT_M = 0.046
 FRONT_CAMERA_M = np.array([1.02, 0.0, 0.74])
 FRONT_TARGET_M = np.array([0.51, 0.0, 0.0])

@@ -19,18 +19,19 @@ from vla_ros.sim.disturbance import (
     disturb_model,
 )
 from vla_ros.sim.goal import Facts
-from vla_ros.sim.layout import BLOCKS, Layout, draw_layout
+from vla_ros.sim.layout import BLOCKS, draw_layout
+from vla_ros.sim.placement import place_things
 from vla_ros.sim.scene import (
     ARM_JOINTS,
     CAMERAS,
     FINGER_JOINTS,
+    FINGER_OPEN_M,
     TIMESTEP_S,
     build_model,
 )
 from vla_ros.sim.score import Score
 from vla_ros.sim.tasks import TASKS, Request, check_task, draw_template, write_instruction
 
-FINGER_OPEN_M = 0.04
 RENDER_PX = 192
 # Streams of random numbers: the scene's own has none, the collector has 1, evaluation 2.
 _DISTURBANCE_STREAM = 3
@@ -105,7 +106,7 @@ class TabletopSim:
         drawn = draw_layout(rng, task, combinations)
         self.layout = disturb_layout(self.disturbance, drawn, chance)
         mujoco.mj_resetData(self.model, self.data)
-        self._place_things(self.layout)
+        place_things(self.model, self.data, self.layout)
         apply_appearance(self.model, rng, self.layout, self._rest)
         disturb_model(self.disturbance, self.model, self.data, self.layout, self._rest, chance)
         self._late = LateCommands(DELAY_S) if self.disturbance == "delay" else None
@@ -284,25 +285,6 @@ class TabletopSim:
             touched=color in self.touched_blocks() if color else False,
             drawer_m=self.drawer_m,
         )
-
-    def _place_things(self, layout: Layout) -> None:
-        model, data = self.model, self.data
-        for name, xy in layout.mark_xy_m.items():
-            model.body_pos[model.body(f"mark_{name}").id, :2] = xy
-        model.body_pos[model.body("tray").id, :2] = layout.tray_xy_m
-        model.body_pos[model.body("cabinet").id, :2] = layout.cabinet_xy_m
-        for index, half in enumerate(layout.block_half_m):
-            geom = model.geom(f"block{index}").id
-            model.geom_size[geom] = half
-            model.geom_rbound[geom] = half * np.sqrt(3)
-            model.geom_aabb[geom, 3:] = half
-            yaw = layout.block_yaw_rad[index]
-            start = int(model.joint(f"block{index}").qposadr[0])
-            data.qpos[start : start + 3] = (*layout.block_xy_m[index], half)
-            data.qpos[start + 3 : start + 7] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
-        data.qpos[self._drawer_qpos] = layout.drawer_m
-        data.qpos[self._arm_qpos] = layout.arm_rad
-        data.qpos[self._finger_qpos] = FINGER_OPEN_M
 
     def _settle(self) -> None:
         """Let everything come to rest at simulated time zero."""
