@@ -14,6 +14,7 @@ from vla_ros.learn.expert_policy import STEP_S, ExpertPolicy, Noise, Row
 from vla_ros.learn.rollout import run_episode, step_by_step
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
+from vla_ros.sim.expert_moves import next_move
 from vla_ros.sim.tasks import TASKS
 from vla_ros.sim.world import TabletopSim
 
@@ -42,6 +43,26 @@ def test_expert_does_its_task_and_touches_the_named_block_first(
         assert 1.0 < outcome.reward <= 2.0 + 1e-9
         if episode.color:
             assert outcome.first_touched == episode.color
+
+
+@pytest.mark.parametrize("off", ["aside", "turned"])
+def test_what_is_too_far_off_to_come_down_is_near_enough_to_close(
+    world: TabletopSim, off: str
+) -> None:
+    world.reset(seed=1, task="pick_object")
+    above_m = world.target_m
+    yaw_rad = next_move(world, above_m, 0.0).yaw_rad
+    if off == "aside":
+        above_m[0] += 0.015
+    else:
+        yaw_rad += 0.25
+    high, low = above_m.copy(), above_m.copy()
+    high[2], low[2] = 0.085, 0.025
+
+    stays = next_move(world, high, yaw_rad)
+    assert stays.tip_m[2] >= high[2]
+    assert stays.gripper_open == 1.0
+    assert next_move(world, low, yaw_rad).gripper_open == 0.0
 
 
 def test_rows_hold_the_undisturbed_action_while_noise_is_executed(

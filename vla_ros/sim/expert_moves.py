@@ -20,8 +20,13 @@ CARRY_M = 0.12
 PUSH_HEIGHT_M = 0.024
 PUSH_OPEN = 0.25
 DRAWER_GOAL_M = 0.108
-_ALIGNED_M = 0.012
-_ALIGNED_RAD = 0.14
+# How far off may be gone on with: at the height of the decision, and down where it is carried out,
+# where rising again would be worse. A policy sees less well than the expert: with one limit for
+# both heights it would be torn between down and up wherever it is about that far off, and stay.
+_ALIGNED_M, _ALIGNED_RAD = (0.012, 0.017), (0.14, 0.35)
+_PLACED_M = (0.015, 0.025)
+_BEHIND_M, _BEHIND_RAD = (0.015, 0.02), (0.25, 0.4)
+_DECIDED_AT_M, _DONE_AT_M = 0.08, 0.04
 _HOOK_HEIGHT_M = 0.036
 _HANDLE_GAP_M = 0.032
 _SAFE_M = 0.09
@@ -57,6 +62,11 @@ def next_move(world: TabletopSim, tip_m: FloatArray, yaw_rad: float) -> Move:
             return _open(world, tip_m)
         case _:
             return _close(world, tip_m)
+
+
+def _enough(limits: tuple[float, float], height_m: float) -> float:
+    """The limit at a height, of one for where is decided and one for where it is done."""
+    return float(np.interp(height_m, (_DONE_AT_M, _DECIDED_AT_M), limits[::-1]))
 
 
 def _at(xy_m: FloatArray, height_m: float) -> FloatArray:
@@ -100,14 +110,15 @@ def _grasp(world: TabletopSim, tip_m: FloatArray, yaw_rad: float) -> Move:
     yaw = _block_yaw_rad(world, yaw_rad)
     height = max(float(block[2]) - 0.004, 0.016)
     error_m = float(np.linalg.norm((block - tip_m)[:2]))
-    aligned = error_m < _ALIGNED_M and abs(yaw - yaw_rad) < _ALIGNED_RAD
+    enough_m = _enough(_ALIGNED_M, tip_m[2])
+    aligned = error_m < enough_m and abs(yaw - yaw_rad) < _enough(_ALIGNED_RAD, tip_m[2])
     if aligned and tip_m[2] < height + 0.010:
         return Move(tip_m=_at(block, height), yaw_rad=yaw, gripper_open=0.0, speed_m_s=0.15)
     if aligned:
         return Move(tip_m=_at(block, height), yaw_rad=yaw, gripper_open=1.0, speed_m_s=0.25)
     # A funnel: the further off, the higher; never sideways between the blocks.
     funnel = _SAFE_M if tip_m[2] < _SAFE_M + 0.01 else 0.08 + min(2 * error_m, 0.06)
-    lift_first = tip_m[2] < 0.065 and error_m > _ALIGNED_M
+    lift_first = tip_m[2] < 0.065 and error_m > enough_m
     goal = _at(tip_m if lift_first else block, max(funnel, _SAFE_M))
     return Move(tip_m=goal, yaw_rad=yaw, gripper_open=1.0)
 
@@ -128,9 +139,10 @@ def _place(world: TabletopSim, tip_m: FloatArray, yaw_rad: float) -> Move:
         return _grasp(world, tip_m, yaw_rad)
     xy = tip_m[:2] + offset
     bottom_m = float(block[2]) - _half_m(world)
-    if error_m < 0.015 and bottom_m < 0.009:
+    placed = error_m < _enough(_PLACED_M, bottom_m)
+    if placed and bottom_m < 0.009:
         return Move(tip_m=tip_m.copy(), yaw_rad=yaw_rad, gripper_open=1.0)
-    if error_m < 0.015:
+    if placed:
         low = _at(xy, tip_m[2] - bottom_m + 0.002)
         return Move(tip_m=low, yaw_rad=0.0, gripper_open=0.0, speed_m_s=0.2)
     if tip_m[2] < CARRY_M - 0.03 and error_m > 0.03:
@@ -149,7 +161,7 @@ def _push(world: TabletopSim, tip_m: FloatArray, yaw_rad: float) -> Move:
     angle = float(np.arctan2(unit[1], unit[0]))
     yaw = (angle + np.deg2rad(45)) % np.pi - np.deg2rad(45)
     along, across = _split(block[:2] - tip_m[:2], unit)
-    turned = abs(yaw - yaw_rad) < 0.25
+    turned = abs(yaw - yaw_rad) < _enough(_BEHIND_RAD, tip_m[2])
     low = tip_m[2] < PUSH_HEIGHT_M + 0.022
     if low and 0.0 < along < 0.10 and abs(across) < 0.022 and turned:
         ahead = min(0.05, 0.02 + length)
@@ -161,7 +173,7 @@ def _push(world: TabletopSim, tip_m: FloatArray, yaw_rad: float) -> Move:
         )
     behind = block[:2] - unit * (_half_m(world) * 1.42 + 0.028)
     error_m = float(np.linalg.norm(behind - tip_m[:2]))
-    if error_m < 0.015 and turned:
+    if error_m < _enough(_BEHIND_M, tip_m[2]) and turned:
         height = PUSH_HEIGHT_M
     elif tip_m[2] < _SAFE_M - 0.02:
         return Move(tip_m=_at(tip_m, HOVER_M), yaw_rad=yaw, gripper_open=PUSH_OPEN, speed_m_s=0.25)
