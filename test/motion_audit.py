@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from trajectory_msgs.msg import JointTrajectory
 from vla_ros.robot_config import RobotConfig
 
 _KEPT = 20
+# Joint states of about this long may be what motion began from.
+_MEASURED_KEPT = 100
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class MotionAudit:
     """Takes every message of the arm's trajectory topic, in order.
 
     Between two ticks, velocity, acceleration and jerk are means of what the shaper commanded, so
-    the limits bound them too. Lost messages are known by the publisher's count.
+    the limits bound them too. Lost messages are known by the publisher's count. After a standstill
+    motion may begin anew, from where the arm was measured and as fast as it moved then.
 
     Attributes:
         commands: Messages taken.
@@ -37,17 +40,20 @@ class MotionAudit:
         examples: The first of them in words.
     """
 
-    def __init__(self, robot: RobotConfig, jump_rad: float = 1e-6) -> None:
-        """Args: jump_rad: How far an arm at rest may be from where it was commanded to be."""
+    def __init__(self, robot: RobotConfig) -> None:
         self.commands = 0
         self.begun = 0
         self.travel_rad = 0.0
         self.exceeded: Counter[str] = Counter()
         self.examples: list[str] = []
         self._robot = robot
-        self._jump_rad = jump_rad
+        self._measured: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_MEASURED_KEPT)
         self._last: Setpoint | None = None
         self._gain: np.ndarray | None = None
+
+    def measure(self, position: np.ndarray, velocity: np.ndarray) -> None:
+        """Take a joint state that the node gets, shapes (J,)."""
+        self._measured.append((position, velocity))
 
     def take(self, msg: JointTrajectory, info: dict[str, Any]) -> None:
         """Take a message and what the middleware says of it."""
@@ -80,24 +86,32 @@ class MotionAudit:
         limits, elapsed_s = self._robot.limits, ticks * self._robot.tick_s
         step, gain = new.position - last.position, new.velocity - last.velocity
         self.travel_rad += float(np.abs(step).sum())
-        if self._begins_anew(last, step, limits.velocity_rad_s * elapsed_s):
+        checks = {
+            "step": (step, limits.velocity_rad_s * elapsed_s),
+            "acceleration": (gain, limits.acceleration_rad_s2 * elapsed_s),
+        }
+        if ticks == 1 and self._gain is not None:
+            checks["jerk"] = (gain - self._gain, limits.jerk_rad_s3 * elapsed_s**2)
+        self._gain = gain if ticks == 1 else None
+        if any(_exceeds(*check) for check in checks.values()) and self._begins_anew(last, new):
             self.begun += 1
             self._gain = None
             return
-        self._hold("step", step, limits.velocity_rad_s * elapsed_s)
-        self._hold("acceleration", gain, limits.acceleration_rad_s2 * elapsed_s)
-        if ticks == 1 and self._gain is not None:
-            self._hold("jerk", gain - self._gain, limits.jerk_rad_s3 * elapsed_s**2)
-        self._gain = gain if ticks == 1 else None
+        for kind, check in checks.items():
+            self._hold(kind, *check)
 
-    def _begins_anew(self, last: Setpoint, step: np.ndarray, reach_rad: np.ndarray) -> bool:
-        """An arm at rest is taken over from where it is measured."""
-        is_jump = (np.abs(step) > reach_rad * 1.0001).any()
-        return bool(is_jump and not last.velocity.any() and (np.abs(step) <= self._jump_rad).all())
+    def _begins_anew(self, last: Setpoint, new: Setpoint) -> bool:
+        """Whether this is the first tick from a measured state, after a standstill."""
+        limits, tick_s = self._robot.limits, self._robot.tick_s
+        return not last.velocity.any() and any(
+            not _exceeds(new.position - position, limits.velocity_rad_s * tick_s)
+            and not _exceeds(new.velocity - velocity, limits.jerk_rad_s3 * tick_s**2)
+            for position, velocity in self._measured
+        )
 
     def _hold(self, kind: str, values: np.ndarray, limits: np.ndarray) -> None:
-        over = np.abs(values) if kind != "position" else values
-        if (over > limits * 1.0001 + 1e-6).any():
+        over = np.maximum(values, 0.0) if kind == "position" else np.abs(values)
+        if _exceeds(over, limits):
             joint = int((over - limits).argmax())
             name = self._robot.joints[joint]
             self._blame(kind, f"{name}: {over[joint]:.6g}, limit {limits[joint]:.6g}")
@@ -106,3 +120,7 @@ class MotionAudit:
         self.exceeded[kind] += 1
         if len(self.examples) < _KEPT:
             self.examples.append(f"{kind} in command {self.commands}: {words}")
+
+
+def _exceeds(values: np.ndarray, limits: np.ndarray) -> bool:
+    return bool((np.abs(values) > limits * 1.0001 + 1e-6).any())

@@ -37,8 +37,8 @@ def shaped(ticks: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.array(motion.position), np.array(motion.velocity)) for motion in motions]
 
 
-def audit(path, numbers=None, **options) -> MotionAudit:
-    found = MotionAudit(ROBOT, **options)
+def audit(path, numbers=None) -> MotionAudit:
+    found = MotionAudit(ROBOT)
     for number, (position, velocity) in zip(numbers or range(len(path)), path, strict=True):
         found.take(command(position, velocity), {"publication_sequence_number": number})
     return found
@@ -80,12 +80,37 @@ def test_the_joints_of_another_arm_are_found():
     assert found.exceeded == {"joint names": 1}
 
 
-def test_only_an_arm_at_rest_may_begin_anew_and_only_near():
-    rest = (MIDDLE, np.zeros(7))
-    near, far = (MIDDLE + 0.04, np.zeros(7)), (MIDDLE + 0.2, np.zeros(7))
-    assert not audit([rest, near], jump_rad=0.05).examples
-    assert audit([rest, near], jump_rad=0.05).begun == 1
-    assert audit([rest, near]).exceeded["step"] == 1
-    assert audit([rest, far], jump_rad=0.05).exceeded["step"] == 1
-    moving = (MIDDLE, np.full(7, 0.1))
-    assert audit([moving, near], jump_rad=0.05).exceeded["step"] == 1
+REST = (MIDDLE, np.zeros(7))
+ELSEWHERE = (MIDDLE + 0.3, np.full(7, 0.4))
+
+
+def begin_at(measured, *path) -> MotionAudit:
+    found = MotionAudit(ROBOT)
+    found.measure(*measured)
+    for number, (position, velocity) in enumerate(path):
+        found.take(command(position, velocity), {"publication_sequence_number": number})
+    return found
+
+
+def test_after_a_standstill_motion_may_begin_where_the_arm_is_and_as_fast_as_it_moves():
+    shaper = Shaper(LIMITS, ROBOT.tick_s)
+    shaper.seed(*ELSEWHERE)
+    motions = [shaper.step(MIDDLE, np.zeros(7)) for _ in range(50)]
+    path = [(np.array(motion.position), np.array(motion.velocity)) for motion in motions]
+    found = begin_at(ELSEWHERE, REST, *path)
+    assert not found.examples
+    assert found.begun == 1
+
+
+@pytest.mark.parametrize(
+    ("measured", "first", "second"),
+    [
+        (REST, REST, ELSEWHERE),  # not where the arm is
+        (ELSEWHERE, (MIDDLE, np.full(7, 0.1)), ELSEWHERE),  # not from a standstill
+        ((MIDDLE + 0.3, np.zeros(7)), REST, ELSEWHERE),  # faster than the arm moves
+    ],
+)
+def test_motion_begins_anew_in_no_other_way(measured, first, second):
+    found = begin_at(measured, first, second)
+    assert found.exceeded["step"] == found.exceeded["acceleration"] == 1
+    assert found.begun == 0

@@ -98,7 +98,7 @@ def _serves(server: ServerProcess) -> bool:
     return True
 
 
-def test_one_that_is_frozen_is_killed_and_started_again(start):
+def test_one_that_is_frozen_is_killed_and_started_again(start, caplog):
     server = ready(start())
     policy = RemotePolicy(server, expect)
     policy.infer(observe())
@@ -111,6 +111,7 @@ def test_one_that_is_frozen_is_killed_and_started_again(start):
     until(lambda: gone(first), "the frozen one's end")
     until(lambda: server.pid not in (first, None) and _serves(server), "it serves again")
     assert policy.infer(observe()).actions.shape == (SPEC.horizon, 4)
+    assert not [record for record in caplog.records if record.exc_info], "no traceback is logged"
 
 
 def test_one_that_cannot_load_its_policy_says_why_and_is_tried_again_with_back_off(start):

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -34,8 +35,6 @@ EMERGENCY_STOP = "/emergency_stop"
 _SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _BUTTON_PERIOD_S = 0.1
-# Measured against commanded, when the arm is taken over at rest.
-_JUMP_RAD = 0.1
 
 
 class Relay(Node):
@@ -60,7 +59,7 @@ class Relay(Node):
         self._last: dict[str, Any] = {}
         robot = load_robot(robot_file)
         self.robot = robot
-        self.audit = MotionAudit(robot, _JUMP_RAD)
+        self.audit = MotionAudit(robot)
         self.cameras = tuple(camera.topic for camera in robot.cameras.values())
         for topic in self.cameras:
             self._pass_on(Image, topic)
@@ -99,11 +98,18 @@ class Relay(Node):
             if topic in self.frozen:
                 msg = self._last.get(topic, msg)
             self._last[topic] = msg
-            if self.is_nan and kind is JointState:
-                msg.position = [float("nan")] * len(msg.position)
+            if kind is JointState:
+                self._note_or_break(msg)
             publisher.publish(msg)
 
         self.create_subscription(kind, f"/sim{topic}", take, _SENSOR_QOS)
+
+    def _note_or_break(self, msg: JointState) -> None:
+        if self.is_nan:
+            msg.position = [float("nan")] * len(msg.position)
+            return
+        joints = [msg.name.index(joint) for joint in self.robot.joints]
+        self.audit.measure(np.array(msg.position)[joints], np.array(msg.velocity)[joints])
 
     def _on_status(self, msg: DiagnosticStatus) -> None:
         status = next(pair.value for pair in msg.values if pair.key == "status")

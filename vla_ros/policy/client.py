@@ -24,6 +24,10 @@ from vla_ros.policy.messages import ObservationKeys
 from vla_ros.policy_protocol import PolicySpec
 
 _log = logging.getLogger(__name__)
+# The library logs a traceback when a server that hangs answers neither ping nor close; what is
+# wrong is in the exception that `ask` raises.
+_library_log = logging.getLogger(f"{__name__}.websockets")
+_library_log.setLevel(logging.CRITICAL)
 _OPEN_WITHIN_S = 2.0
 # The loop takes a policy for hanging after 5 s. Until then a dead link must be told from a policy
 # that computes: a server answers pings while it computes.
@@ -98,6 +102,7 @@ class Link:
                     ping_interval=_PING_EVERY_S,
                     ping_timeout=_PING_WITHIN_S,
                     max_size=codec.MAX_MESSAGE_BYTES,
+                    logger=_library_log,
                 )
             )
             greeting = self._connection.recv(timeout=_OPEN_WITHIN_S)
