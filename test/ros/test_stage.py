@@ -196,14 +196,28 @@ def test_a_process_that_ignores_the_signal_is_killed(start_module, tmp_path):
     assert not is_alive(process.pid)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def number(request):
+    """A signal that is not ignored, as SIGHUP is under nohup."""
+    before = signal.signal(request.param, signal.default_int_handler)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_a_signal_is_heard_between_two_waits_and_never_within(number):
-    before = signal.getsignal(number)
     heard = False
     with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
         heard = interrupt_twice(number, interruption)
     assert heard
-    assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is signal.default_int_handler
+
+
+def test_a_signal_that_is_ignored_stays_so(number):
+    signal.signal(number, signal.SIG_IGN)
+    with Interruption() as interruption:
+        os.kill(os.getpid(), number)
+        assert not interruption.received
+    assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def interrupt_twice(number: signal.Signals, interruption: Interruption) -> bool:
