@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from array import array
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,10 +125,12 @@ def messages(robot, seconds: float):
 
 
 def write_bag(path: Path, robot, seconds: float = 2.0, without: str = "") -> Path:
+    return write(path, (one for one in messages(robot, seconds) if one[0] != without))
+
+
+def write(path: Path, recorded: Iterable[tuple[str, float, Any]]) -> Path:
     stamped = (
-        Stamped(topic=topic, at_ns=round(now_s * 1e9), msg=msg)
-        for topic, now_s, msg in messages(robot, seconds)
-        if topic != without
+        Stamped(topic=topic, at_ns=round(at_s * 1e9), msg=msg) for topic, at_s, msg in recorded
     )
     write_mcap(path, stamped)
     return path
@@ -162,6 +166,31 @@ def test_a_bag_in_a_folder_may_be_one_episode(robot, robot_file, tmp_path):
     assert convert(robot_file, tmp_path / "data", tmp_path / "bag", *words) == 0
     (episode,) = Dataset.open(tmp_path / "data").episodes
     assert (episode.instruction, episode.stop - episode.start) == ("sway up", 19)
+
+
+def without_pictures(recorded, until_s: float):
+    return (one for one in recorded if one[0] != "/front/image_raw" or one[1] >= until_s)
+
+
+@pytest.mark.parametrize("words", [[], ["--instruction", "sway left"]])
+def test_an_episode_of_a_bag_begins_with_the_first_picture(robot, robot_file, tmp_path, words):
+    recorded = (one for one in messages(robot, 2.0) if one[1] < 11.0)
+    bag = tmp_path / "bag.mcap"
+    write(bag, without_pictures(recorded, until_s=10.3))
+    assert convert(robot_file, tmp_path / "data", bag, *words) == 0
+    dataset = Dataset.open(tmp_path / "data")
+    (episode,) = dataset.episodes
+    assert (episode.instruction, episode.stop) == ("sway left", 6)
+    assert dataset.state[0, 1] == pytest.approx(0.103, abs=1e-6)
+
+
+def test_a_camera_that_shows_nothing_is_named(robot, robot_file, tmp_path, caplog):
+    bag = tmp_path / "bag.mcap"
+    picture = Image(height=32, width=32, encoding="rgb8", step=96)  # without a stamp or pixels
+    write(bag, [*without_pictures(messages(robot, 1.0), 99.0), ("/front/image_raw", 10.5, picture)])
+    assert convert(robot_file, tmp_path / "data", bag) == 1
+    assert "camera front: nothing has come on /front/image_raw" in caplog.text
+    assert "1 messages dropped: /front/image_raw: " in caplog.text
 
 
 def test_a_bag_without_a_topic_is_refused_with_what_it_has(robot, robot_file, tmp_path):

@@ -59,6 +59,14 @@ class Demonstration:
         """Whether an episode is being collected."""
         return self._instruction is not None
 
+    @property
+    def unseen(self) -> str:
+        """A camera that has shown nothing yet, in words; empty when all have."""
+        for name, camera in self._robot.cameras.items():
+            if name not in self._frames:
+                return f"camera {name}: nothing has come on {camera.topic}"
+        return ""
+
     def __len__(self) -> int:
         """Rows of the running episode."""
         return len(self._rows)
@@ -134,10 +142,10 @@ class Demonstration:
         state = self._robot.state
         if late_s > state.max_age_s:
             return f"{state.topic} was silent for {late_s:.2f} s, limit {state.max_age_s:g} s"
+        if unseen := self.unseen:
+            return unseen
         for name, camera in self._robot.cameras.items():
-            frame = self._frames.get(name)
-            if frame is None:
-                return f"camera {name}: nothing has come on {camera.topic}"
+            frame = self._frames[name]
             if now_s - frame.stamp_s > camera.max_age_s:
                 return (
                     f"camera {name}: its picture was {now_s - frame.stamp_s:.2f} s old in row "

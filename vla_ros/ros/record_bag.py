@@ -42,6 +42,9 @@ def episodes_of(
 ) -> Iterator[EpisodeData]:
     """The episodes of a bag: from each instruction to the next one, an empty one or the end.
 
+    An episode begins when every camera has shown a picture: a recorder finds the joint states,
+    which come more often, before the cameras.
+
     Args:
         path: MCAP file, or folder of rosbag2.
         robot: The arm.
@@ -55,10 +58,8 @@ def episodes_of(
         NodeError: The package mcap is not installed.
     """
     takers = {heard.topic: heard for heard in heard_topics(robot, demonstration)}
-    number = first_number
-    if instruction:
-        demonstration.begin(instruction)
-    else:
+    number, waiting = first_number, instruction
+    if not instruction:
         takers[robot.instruction_topic] = Heard(
             topic=robot.instruction_topic, kind=String, take=lambda msg: None
         )
@@ -69,21 +70,27 @@ def episodes_of(
         topic = recorded.topic
         msg = deserialize_message(recorded.content, kinds[topic])
         if topic == robot.instruction_topic and not instruction:
-            yield from (done := list(_finished(demonstration, number, count)))
+            yield from (done := list(_finished(demonstration, number, waiting, count)))
             number += len(done)
-            if text := check_instruction(msg.data):
-                demonstration.begin(text)
+            waiting = check_instruction(msg.data)
             continue
         try:
             takers[topic].take(msg)
         except (ImageError, StateError) as error:
             count.dropped += 1
             count.last_reason = f"{topic}: {error}"
-    yield from _finished(demonstration, number, count)
+        if waiting and not demonstration.unseen:
+            demonstration.begin(waiting)
+            waiting = ""
+    yield from _finished(demonstration, number, waiting, count)
 
 
-def _finished(demonstration: Demonstration, number: int, count: BagCount) -> Iterator[EpisodeData]:
+def _finished(
+    demonstration: Demonstration, number: int, waiting: str, count: BagCount
+) -> Iterator[EpisodeData]:
     """The running episode, if there is one that can be used."""
+    if waiting:
+        count.refused.append(f"the episode is dropped: {demonstration.unseen}")
     if not demonstration.is_running:
         return
     try:
