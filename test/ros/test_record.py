@@ -22,6 +22,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from vla_ros.errors import DatasetError
 from vla_ros.learn.dataset import Dataset
 from vla_ros.ros import record
+from vla_ros.ros.bag_file import BagMessage
 from vla_ros.ros.convert import stamp_from_seconds
 from vla_ros.ros.mcap_file import Stamped, write_mcap
 
@@ -191,6 +192,64 @@ def test_a_camera_that_shows_nothing_is_named(robot, robot_file, tmp_path, caplo
     assert convert(robot_file, tmp_path / "data", bag) == 1
     assert "camera front: nothing has come on /front/image_raw" in caplog.text
     assert "1 messages dropped: /front/image_raw: " in caplog.text
+
+
+def test_a_bag_in_many_files_is_one_recording(robot, robot_file, tmp_path):
+    """As `ros2 bag record -d 1` writes it: number 10 after 9, and what was said once in one."""
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    recorded = list(messages(robot, 12.0))
+    for number in range(12):
+        begin_s = 10.0 + number
+        part = [one for one in recorded if begin_s <= one[1] < begin_s + 1.0 - 1e-6]
+        write(folder / f"bag_{number}.mcap", part)
+    assert convert(robot_file, tmp_path / "data", folder) == 0
+    dataset = Dataset.open(tmp_path / "data")
+    assert [episode.stop - episode.start for episode in dataset.episodes] == [59, 59]
+    np.testing.assert_allclose(np.diff(dataset.state[:59, 1]), 0.001, atol=1e-4)
+
+
+def test_an_instruction_that_is_none_is_dropped_as_on_a_robot(robot, robot_file, tmp_path, caplog):
+    recorded = [one for one in messages(robot, 2.0) if one[1] < 11.0]
+    wrong = ("/vla/instruction", 10.5, String(data="sway\nleft"))
+    write(tmp_path / "bag.mcap", [*recorded, wrong])
+    assert convert(robot_file, tmp_path / "data", tmp_path / "bag.mcap") == 0
+    (episode,) = Dataset.open(tmp_path / "data").episodes
+    assert (episode.instruction, episode.stop) == ("sway left", 9)
+    assert "holds the control character" in caplog.text
+
+
+BROKEN = {
+    "cut short": (lambda content: content[: len(content) // 2], "cut short; repair it: mcap rec"),
+    "begun": (lambda content: content[:8], "cut short"),
+    "empty": (lambda content: b"", "is no MCAP file; ros2 bag convert"),
+    "of SQLite": (
+        lambda content: b"SQLite format 3" + content,
+        "is no MCAP file; ros2 bag convert",
+    ),
+    "damaged": (lambda content: damaged(content), "cannot be read: "),
+}
+
+
+def damaged(content: bytes) -> bytes:
+    third = len(content) // 3  # among the pictures; the last quarter is the index
+    return content[:third] + bytes(50) + content[third + 50 :]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_bag_that_is_none_any_more_is_refused(robot, robot_file, tmp_path, name):
+    spoil, sentence = BROKEN[name]
+    bag = write_bag(tmp_path / "bag.mcap", robot)
+    bag.write_bytes(spoil(bag.read_bytes()))
+    with pytest.raises(DatasetError, match=sentence):
+        convert(robot_file, tmp_path / "data", bag)
+
+
+def test_messages_that_were_compressed_one_by_one_are_refused():
+    packed = b"\x28\xb5\x2f\xfd" + bytes(60)
+    message = BagMessage(topic="/joint_states", at_ns=0, content=packed)
+    with pytest.raises(DatasetError, match="on /joint_states .* --compression-mode"):
+        message.decoded(JointState)
 
 
 def test_a_bag_without_a_topic_is_refused_with_what_it_has(robot, robot_file, tmp_path):

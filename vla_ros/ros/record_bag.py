@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 
-from vla_ros.errors import DatasetError, ImageError, StateError
+from vla_ros.errors import DatasetError, ImageError, InstructionError, StateError, VlaError
 from vla_ros.learn.demonstration import Demonstration
 from vla_ros.learn.episode import EpisodeData
 from vla_ros.robot_config import RobotConfig
@@ -30,6 +29,11 @@ class BagCount:
     dropped: int
     last_reason: str
     refused: list[str]
+
+    def drop(self, topic: str, error: VlaError) -> None:
+        """Count a message that cannot be used."""
+        self.dropped += 1
+        self.last_reason = f"{topic}: {error}"
 
 
 def episodes_of(
@@ -61,24 +65,25 @@ def episodes_of(
     number, waiting = first_number, instruction
     if not instruction:
         takers[robot.instruction_topic] = Heard(
-            topic=robot.instruction_topic, kind=String, take=lambda msg: None
+            topic=robot.instruction_topic,
+            kind=String,
+            take=lambda msg: check_instruction(msg.data),
         )
     needed = {robot.state.topic, *(camera.topic for camera in robot.cameras.values())}
     needed |= set() if instruction else {robot.instruction_topic}
     kinds = {topic: heard.kind for topic, heard in takers.items()}
     for recorded in read_messages(path, kinds, needed):
         topic = recorded.topic
-        msg = deserialize_message(recorded.content, kinds[topic])
+        msg = recorded.decoded(kinds[topic])
+        try:
+            takers[topic].take(msg)
+        except (ImageError, StateError, InstructionError) as error:
+            count.drop(topic, error)
+            continue
         if topic == robot.instruction_topic and not instruction:
             yield from (done := list(_finished(demonstration, number, waiting, count)))
             number += len(done)
             waiting = check_instruction(msg.data)
-            continue
-        try:
-            takers[topic].take(msg)
-        except (ImageError, StateError) as error:
-            count.dropped += 1
-            count.last_reason = f"{topic}: {error}"
         if waiting and not demonstration.unseen:
             demonstration.begin(waiting)
             waiting = ""
