@@ -93,6 +93,33 @@ def test_a_silent_camera_or_arm_spoils_the_episode_and_is_named(demonstration):
     assert not demonstration.is_running
 
 
+def test_an_arm_that_is_silent_at_the_end_spoils_the_episode(demonstration):
+    record(demonstration, 6)
+    show(demonstration, 5.49 + ROBOT.state.max_age_s)
+    assert len(demonstration.finish(0)) == 5, "as late as it may be"
+    record(demonstration, 6)
+    show(demonstration, 6.5)
+    with pytest.raises(DatasetError, match="at its end /joint_states was 1.00 s behind the pict"):
+        demonstration.finish(0)
+
+
+def test_time_that_goes_back_spoils_the_episode_and_nothing_of_the_future_is_used(demonstration):
+    record(demonstration, 6)
+    demonstration.put_command(0, np.array([2.0]), 5.5)
+    move(demonstration, 1.0)
+    assert "the stamps of /joint_states went back by 4.50 s" in demonstration.trouble
+    with pytest.raises(DatasetError, match="went back by 4.50 s"):
+        demonstration.finish(0)
+    demonstration.begin("open the drawer")
+    move(demonstration, 1.1)
+    assert "camera front: nothing has come" in demonstration.trouble
+    demonstration.begin("open the drawer")
+    for tick in range(4):
+        show(demonstration, 1.2 + tick / 10)
+        move(demonstration, 1.2 + tick / 10)
+    np.testing.assert_allclose(demonstration.finish(0).action[:, 0], [1.3, 1.4, 1.5])
+
+
 def test_nothing_of_a_dropped_episode_is_in_the_next(demonstration):
     record(demonstration, 6)
     demonstration.discard()

@@ -100,10 +100,10 @@ def test_finished_episodes_survive_kill_9(context, spinner, start_recorder, robo
         assert writer.episodes == 1, "the folder goes on where it was"
 
 
-def messages(robot, seconds: float):
+def messages(robot, seconds: float, start_s: float = 10.0):
     """Of a bag: two instructions, 100 Hz joints, 50 Hz pictures, and the gripper told to close."""
     for tick in range(int(seconds * 100)):
-        now_s = 10.0 + tick / 100
+        now_s = start_s + tick / 100
         stamp = stamp_from_seconds(now_s)
         if tick == 0:
             yield "/vla/instruction", now_s, String(data="sway left")
@@ -137,12 +137,13 @@ def write(path: Path, recorded: Iterable[tuple[str, float, Any]]) -> Path:
     return path
 
 
-def convert(robot_file: Path, out: Path, bag: Path, *more: str) -> int:
+def convert(robot_file: Path, out: Path, bag: Path | list[Path], *more: str) -> int:
     import argparse
 
     parser = argparse.ArgumentParser()
     record.add_arguments(parser)
-    words = ["--robot", str(robot_file), "--out", str(out), "--bag", str(bag), "--size-px", "32"]
+    words = ["--robot", str(robot_file), "--out", str(out), "--size-px", "32"]
+    words += ["--bag", *map(str, bag if isinstance(bag, list) else [bag])]
     return record.run(parser.parse_args([*words, *more]))
 
 
@@ -192,6 +193,21 @@ def test_a_camera_that_shows_nothing_is_named(robot, robot_file, tmp_path, caplo
     assert convert(robot_file, tmp_path / "data", bag) == 1
     assert "camera front: nothing has come on /front/image_raw" in caplog.text
     assert "1 messages dropped: /front/image_raw: " in caplog.text
+
+
+def test_nothing_of_a_bag_is_in_the_next(robot, robot_file, tmp_path):
+    """Not its last picture, nor what it commanded, whichever of them is the older."""
+    told = JointTrajectory(joint_names=["shoulder"], points=[JointTrajectoryPoint(positions=[1.0])])
+    young = [*messages(robot, 1.0), ("/arm/joint_trajectory", 10.9, told)]
+    old = [one for one in messages(robot, 1.0, start_s=5.0) if one[1] < 5.5]
+    write(tmp_path / "young.mcap", sorted(young, key=lambda one: one[1]))
+    write(tmp_path / "old.mcap", without_pictures(old, until_s=5.1))
+    bags = [tmp_path / "young.mcap", tmp_path / "old.mcap"]
+    assert convert(robot_file, tmp_path / "data", bags) == 0
+    dataset = Dataset.open(tmp_path / "data")
+    episode = dataset.episodes[-1]
+    assert dataset.frames["front"][episode.start].mean() == pytest.approx(10, abs=3)
+    np.testing.assert_allclose(dataset.action[episode.start : episode.stop, 0], 0.3, atol=1e-6)
 
 
 def test_a_bag_in_many_files_is_one_recording(robot, robot_file, tmp_path):

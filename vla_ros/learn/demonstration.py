@@ -97,7 +97,10 @@ class Demonstration:
 
     def put_state(self, state: RobotState) -> None:
         """Take a joint state; a row is made when one is due."""
+        back_s = self._last_s - state.stamp_s
         self._last_s = state.stamp_s
+        if back_s > self._robot.state.max_age_s:
+            self._on_back(state.stamp_s, back_s)
         if not self.is_running or self.trouble:
             return
         if self._next_s is None:
@@ -124,7 +127,8 @@ class Demonstration:
         Raises:
             DatasetError: There is none, an input was silent, or it has too few rows; it is dropped.
         """
-        instruction, rows, trouble = self._instruction, self._rows, self.trouble
+        instruction, rows = self._instruction, self._rows
+        trouble = self.trouble or self._ended_early()
         self.discard()
         if instruction is None:
             raise DatasetError("no episode is being recorded; call start first")
@@ -136,6 +140,30 @@ class Demonstration:
                 f"does {self._robot.state.topic} speak?"
             )
         return self._episode(instruction, rows, number)
+
+    def _on_back(self, now_s: float, back_s: float) -> None:
+        """Forget what was seen at times that are still to come, and what was commanded."""
+        limit_s = now_s + self._robot.state.max_age_s
+        self._frames = {n: frame for n, frame in self._frames.items() if frame.stamp_s <= limit_s}
+        self._command.fill(np.nan)
+        self._next_s = None
+        if self._rows and not self.trouble:
+            self.trouble = (
+                f"the stamps of {self._robot.state.topic} went back by {back_s:.2f} s: a clock was "
+                "set, a simulation was reset, or a bag is played again"
+            )
+
+    def _ended_early(self) -> str:
+        """Whether the arm fell silent before the end, by the cameras that went on."""
+        state = self._robot.state
+        for name, frame in self._frames.items():
+            behind_s = frame.stamp_s - self._last_s
+            if self._rows and behind_s > state.max_age_s:
+                return (
+                    f"at its end {state.topic} was {behind_s:.2f} s behind the pictures of camera "
+                    f"{name}, limit {state.max_age_s:g} s: it fell silent, or the clocks differ"
+                )
+        return ""
 
     def _stale(self, now_s: float, late_s: float) -> str:
         """Which input was silent for too long."""
