@@ -195,6 +195,37 @@ def test_a_camera_that_shows_nothing_is_named(robot, robot_file, tmp_path, caplo
     assert "1 messages dropped: /front/image_raw: " in caplog.text
 
 
+def path_to_the_wrist(at_s: list[float], stamp_s: float = 0.0) -> JointTrajectory:
+    """A path whose wrist is as far as the time is."""
+    path = JointTrajectory(joint_names=["wrist", "elbow"])
+    path.header.stamp = stamp_from_seconds(stamp_s)
+    for due_s in at_s:
+        point = JointTrajectoryPoint(positions=[due_s, 0.0])
+        due = stamp_from_seconds(due_s)
+        point.time_from_start.sec, point.time_from_start.nanosec = due.sec, due.nanosec
+        path.points.append(point)
+    return path
+
+
+@pytest.mark.parametrize("stamp_s", [0.0, 10.2])
+def test_a_path_is_recorded_by_its_times(robot, robot_file, tmp_path, stamp_s):
+    told = ("/arm/joint_trajectory", 10.201, path_to_the_wrist([0.2, 0.4], stamp_s))
+    recorded = [one for one in messages(robot, 2.0) if one[1] < 11.0]
+    bag = write(tmp_path / "bag.mcap", sorted([*recorded, told], key=lambda one: one[1]))
+    assert convert(robot_file, tmp_path / "data", bag) == 0
+    wrist = Dataset.open(tmp_path / "data").action[:, 2]
+    np.testing.assert_allclose(wrist[2:6], [0.2, 0.2, 0.3, 0.4], atol=1e-3)
+
+
+def test_a_path_that_no_controller_takes_is_dropped(robot, robot_file, tmp_path, caplog):
+    told = ("/arm/joint_trajectory", 10.201, path_to_the_wrist([0.2, 0.2]))
+    recorded = [one for one in messages(robot, 2.0) if one[1] < 11.0]
+    bag = write(tmp_path / "bag.mcap", sorted([*recorded, told], key=lambda one: one[1]))
+    assert convert(robot_file, tmp_path / "data", bag) == 0
+    assert "times that do not increase" in caplog.text
+    assert Dataset.open(tmp_path / "data").action[:, 2] == pytest.approx(0.1)
+
+
 def test_nothing_of_a_bag_is_in_the_next(robot, robot_file, tmp_path):
     """Not its last picture, nor what it commanded, whichever of them is the older."""
     told = JointTrajectory(joint_names=["shoulder"], points=[JointTrajectoryPoint(positions=[1.0])])
