@@ -82,7 +82,11 @@ def _listen(
     from vla_ros.ros.record_node import RecordNode
 
     return shutdown.run(
-        lambda: RecordNode(robot, demonstration, writer, instruction), RecordNode.finish, []
+        lambda: RecordNode(robot, demonstration, writer, instruction),
+        RecordNode.finish,
+        args=[],
+        # It may be writing an episode.
+        lets_callback_end=True,
     )
 
 
