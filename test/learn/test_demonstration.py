@@ -69,12 +69,41 @@ def test_a_command_is_the_action_of_the_row_before_while_it_is_young(demonstrati
         now_s = 5.0 + row / 10
         show(demonstration, now_s)
         if row == 2:
-            demonstration.put_command(7, np.array([0.0]), now_s - 0.1)
+            demonstration.put_command(7, np.array([now_s - 0.1]), np.array([0.0]))
         move(demonstration, now_s)
     episode = demonstration.finish(0)
     # Told before row 2, forgotten half a second later; the arm itself was never told.
     np.testing.assert_allclose(episode.action[:, 7], [0.5, 0, 0, 0, 0, 0, 0.5, 0.5, 0.5])
     np.testing.assert_allclose(episode.action[:-1, :7], episode.state[1:, :7])
+
+
+def test_a_path_is_followed_by_the_times_at_which_it_is_due(demonstration):
+    """As MoveIt sends one: from where the arm is, and all of it at once."""
+    demonstration.begin("open the drawer")
+    for row in range(16):
+        now_s = 5.0 + row / 10
+        show(demonstration, now_s)
+        if row == 2:
+            demonstration.put_command(0, np.array([5.2, 5.4, 5.8]), np.array([0.0, 1.0, 2.0]))
+        move(demonstration, now_s)
+    action = demonstration.finish(0).action[:, 0]
+    np.testing.assert_allclose(action[1:7], [0.0, 0.5, 1.0, 1.25, 1.5, 1.75], atol=1e-6)
+    np.testing.assert_allclose(action[7:12], 2.0)
+    np.testing.assert_allclose(action[13:], [6.4, 6.5])
+
+
+def test_a_goal_of_the_far_future_is_not_the_next_target(demonstration):
+    """The arm is on its way for seconds: until it is nearly there, its way is the target."""
+    demonstration.begin("open the drawer")
+    for row in range(16):
+        now_s = 5.0 + row / 10
+        show(demonstration, now_s)
+        if row == 0:
+            demonstration.put_command(0, np.array([6.2]), np.array([9.0]))
+        move(demonstration, now_s)
+    episode = demonstration.finish(0)
+    np.testing.assert_allclose(episode.action[:6, 0], episode.state[1:7, 0])
+    np.testing.assert_allclose(episode.action[7:, 0], 9.0)
 
 
 def test_a_silent_camera_or_arm_spoils_the_episode_and_is_named(demonstration):
@@ -91,6 +120,33 @@ def test_a_silent_camera_or_arm_spoils_the_episode_and_is_named(demonstration):
     with pytest.raises(DatasetError, match="/joint_states was silent for"):
         demonstration.finish(0)
     assert not demonstration.is_running
+
+
+def test_an_arm_that_is_silent_at_the_end_spoils_the_episode(demonstration):
+    record(demonstration, 6)
+    show(demonstration, 5.49 + ROBOT.state.max_age_s)
+    assert len(demonstration.finish(0)) == 5, "as late as it may be"
+    record(demonstration, 6)
+    show(demonstration, 6.5)
+    with pytest.raises(DatasetError, match="at its end /joint_states was 1.00 s behind the pict"):
+        demonstration.finish(0)
+
+
+def test_time_that_goes_back_spoils_the_episode_and_nothing_of_the_future_is_used(demonstration):
+    record(demonstration, 6)
+    demonstration.put_command(0, np.array([5.5]), np.array([2.0]))
+    move(demonstration, 1.0)
+    assert "the stamps of /joint_states went back by 4.50 s" in demonstration.trouble
+    with pytest.raises(DatasetError, match="went back by 4.50 s"):
+        demonstration.finish(0)
+    demonstration.begin("open the drawer")
+    move(demonstration, 1.1)
+    assert "camera front: nothing has come" in demonstration.trouble
+    demonstration.begin("open the drawer")
+    for tick in range(4):
+        show(demonstration, 1.2 + tick / 10)
+        move(demonstration, 1.2 + tick / 10)
+    np.testing.assert_allclose(demonstration.finish(0).action[:, 0], [1.3, 1.4, 1.5])
 
 
 def test_nothing_of_a_dropped_episode_is_in_the_next(demonstration):

@@ -35,6 +35,8 @@ class Plan:
         image_type: Of the camera front.
         is_lost: Whether the pictures of a number get lost.
         age_s: Of the stamps of pictures, joint states.
+        state_every: Of so many joint states one is the arm's, the others are of a lift.
+        ear: A node that listens to the arm's commands, besides its controller.
         action: Type and name of the gripper's action.
         buttons: Type and QoS of the publisher on a topic, such as the emergency stop's.
         clock: Seconds per second of /clock; `None` publishes none.
@@ -56,6 +58,8 @@ class Plan:
     with_velocity: bool = True
     with_states: bool = True
     state_age_s: float = 0.0
+    state_every: int = 1
+    ear: str = ""
     clock: float | None = None
     arm_type: type | None = JointTrajectory
     arm_topic: str = "/arm/joint_trajectory"
@@ -141,6 +145,8 @@ class Drivers(Node):
         msg = JointState(name=list(plan.names), position=list(plan.position))
         msg.velocity = [0.0] * len(plan.names) if plan.with_velocity else []
         msg.header.stamp = stamp_from_seconds(stamp_s)
+        if self._count % plan.state_every:
+            msg.name, msg.position, msg.velocity = ["lift"], [0.5], [0.0]
         self._states.publish(msg)
 
 
@@ -151,6 +157,13 @@ def controller(plan: Plan, context: Context) -> Node:
         node.declare_parameter(name, value)
     if plan.arm_type is not None:
         node.create_subscription(plan.arm_type, plan.arm_topic, lambda msg: None, 1)
+    return node
+
+
+def ear(plan: Plan, context: Context) -> Node:
+    """Somebody who listens to the commands and moves nothing."""
+    node = Node(plan.ear, context=context)
+    node.create_subscription(JointTrajectory, "/arm/joint_trajectory", lambda msg: None, 10)
     return node
 
 

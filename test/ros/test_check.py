@@ -53,6 +53,7 @@ def put_up(tmp_path, context):
         path.write_text(yaml.safe_dump(data))
         nodes = [planted.Drivers(plan, context), planted.controller(plan, context)]
         nodes += [planted.rival(context)] if plan.with_rival else []
+        nodes += [planted.ear(plan, context)] if plan.ear else []
         executor = SingleThreadedExecutor(context=context)
         for node in nodes:
             executor.add_node(node)
@@ -96,6 +97,18 @@ def test_good_graph_is_in_order_within_ten_seconds(check):
     assert bad(findings) == []
     items = {finding.item for finding in findings}
     assert items >= {"clock", "camera front", "camera wrist", "joint states", "arm output"}
+
+
+def test_others_on_the_topics_of_the_arm_are_no_mistake(check):
+    plan = Plan(state_every=2, ear="rosbag2_recorder")
+    assert bad(check(plan)) == []
+
+
+@pytest.mark.parametrize("name", ["rosbag2_recorder", "vla_recorder", "_ros2cli_42"])
+def test_who_records_the_commands_is_no_driver(check, name):
+    (line,) = bad(check(Plan(arm_topic="/other/joint_trajectory", ear=name)))
+    assert "no controller listens on /arm/joint_trajectory; " in line
+    assert "JointTrajectory is listened to on: /hand/joint_trajectory, /other/joint_traj" in line
 
 
 def test_the_command_tells_in_ten_seconds_that_the_set_up_is_good(
@@ -195,6 +208,10 @@ MISTAKES = {
     "stale joint states": (
         Plan(state_age_s=1.0),
         r"joint states: messages are 1\.0\d s old on arrival, max_age_s is 0.2",
+    ),
+    "joint states that are mostly a lift's": (
+        Plan(state_every=10),
+        r"joint states: \d\.\d Hz; at least 10 are needed",
     ),
     "no velocities": (Plan(with_velocity=False), "joint states: no velocities"),
     "joint states that nobody sends": (

@@ -1,4 +1,4 @@
-"""Recording a robot, as its own process: start, stop, discard, kill -9; and the same from a bag."""
+"""Recording a robot, as its own process: start, stop, discard, Ctrl-C, kill -9."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from array import array
 from pathlib import Path
 
-import numpy as np
 import pytest
 from ros_fakes import Client
-from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import String
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from vla_ros.errors import DatasetError
 from vla_ros.learn.dataset import Dataset
 from vla_ros.ros import record
-from vla_ros.ros.convert import stamp_from_seconds
-from vla_ros.ros.mcap_file import Stamped, write_mcap
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,8 +23,9 @@ def start_recorder(robot_file: Path, tmp_path: Path):
     """Start `vla record`; ended with the test."""
     processes = []
 
-    def start() -> subprocess.Popen:
-        command = [sys.executable, "-m", "vla_ros", "record", "--robot", str(robot_file)]
+    def start(*program: str) -> subprocess.Popen:
+        command = [sys.executable, *(program or ("-m", "vla_ros"))]
+        command += ["record", "--robot", str(robot_file)]
         command += ["--out", str(tmp_path / "data"), "--fps", "20", "--size-px", "32"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path))
@@ -97,76 +90,36 @@ def test_finished_episodes_survive_kill_9(context, spinner, start_recorder, robo
         assert writer.episodes == 1, "the folder goes on where it was"
 
 
-def messages(robot, seconds: float):
-    """Of a bag: two instructions, 100 Hz joints, 50 Hz pictures, and the gripper told to close."""
-    for tick in range(int(seconds * 100)):
-        now_s = 10.0 + tick / 100
-        stamp = stamp_from_seconds(now_s)
-        if tick == 0:
-            yield "/vla/instruction", now_s, String(data="sway left")
-        if tick == int(seconds * 50):
-            yield "/vla/instruction", now_s, String(data="sway right")
-        if tick % 2 == 0:
-            picture = Image(height=32, width=32, encoding="rgb8", step=96)
-            picture.header.stamp, picture.data = stamp, array("B", bytes([tick % 256]) * 32 * 96)
-            yield "/front/image_raw", now_s, picture
-            point = JointTrajectoryPoint(positions=[0.0])
-            yield (
-                "/hand/joint_trajectory",
-                now_s,
-                JointTrajectory(joint_names=["finger"], points=[point]),
-            )
-        names = ["wrist", "finger", "elbow", "shoulder"]
-        joints = JointState(name=names, position=[0.1, 0.02, now_s / 100, 0.3])
-        joints.header.stamp = stamp
-        yield "/joint_states", now_s, joints
+# The disk is slow: Ctrl-C comes while `stop` writes, which takes longer than a node has to end.
+SLOW_DISK = """
+import os, signal, sys, time
+from vla_ros import cli
+from vla_ros.learn.dataset_writer import DatasetWriter
+
+flush = DatasetWriter.flush
+
+def slow(writer):
+    if writer.episodes:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(2.5)
+    flush(writer)
+
+DatasetWriter.flush = slow
+sys.exit(cli.main([*sys.argv[1:], "--instruction", "sway left"]))
+"""
 
 
-def write_bag(path: Path, robot, seconds: float = 2.0, without: str = "") -> Path:
-    stamped = (
-        Stamped(topic=topic, at_ns=round(now_s * 1e9), msg=msg)
-        for topic, now_s, msg in messages(robot, seconds)
-        if topic != without
-    )
-    write_mcap(path, stamped)
-    return path
-
-
-def convert(robot_file: Path, out: Path, bag: Path, *more: str) -> int:
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    record.add_arguments(parser)
-    words = ["--robot", str(robot_file), "--out", str(out), "--bag", str(bag), "--size-px", "32"]
-    return record.run(parser.parse_args([*words, *more]))
-
-
-def test_a_bag_becomes_an_episode_an_instruction(robot, robot_file, tmp_path):
-    bag = write_bag(tmp_path / "bag.mcap", robot)
-    assert convert(robot_file, tmp_path / "data", bag) == 0
-    dataset = Dataset.open(tmp_path / "data")
-    assert [episode.instruction for episode in dataset.episodes] == ["sway left", "sway right"]
-    assert [episode.stop - episode.start for episode in dataset.episodes] == [9, 9]
-    first = slice(dataset.episodes[0].start, dataset.episodes[0].stop)
-    state, action = dataset.state[first], dataset.action[first]
-    np.testing.assert_allclose(state[:, 1], 0.1 + 0.001 * np.arange(9), atol=1e-4)
-    np.testing.assert_allclose(action[:-1, :3], state[1:, :3], atol=1e-6)
-    np.testing.assert_allclose(state[:, 3], 0.5, atol=1e-6)
-    assert (action[:, 3] == 0).all(), "the gripper was told to close"
-
-
-def test_a_bag_in_a_folder_may_be_one_episode(robot, robot_file, tmp_path):
-    (tmp_path / "bag").mkdir()
-    write_bag(tmp_path / "bag" / "bag_0.mcap", robot, without="/vla/instruction")
-    words = ["--instruction", "sway up"]
-    assert convert(robot_file, tmp_path / "data", tmp_path / "bag", *words) == 0
+def test_an_episode_that_is_being_written_survives_ctrl_c(
+    context, spinner, start_recorder, tmp_path
+):
+    recorder = start_recorder("-c", SLOW_DISK)
+    hand = Hand(context, spinner)
+    spinner.until(lambda: hand.images.get_subscription_count() >= 1, "the recorder sees")
+    hand.wait(20)
+    assert hand.call("start").success
+    hand.wait(60)
+    hand.services_by_name["stop"].call_async(Trigger.Request())
+    spinner.until(lambda: recorder.poll() is not None, "the recorder ends")
+    assert recorder.returncode == 0
     (episode,) = Dataset.open(tmp_path / "data").episodes
-    assert (episode.instruction, episode.stop - episode.start) == ("sway up", 19)
-
-
-def test_a_bag_without_a_topic_is_refused_with_what_it_has(robot, robot_file, tmp_path):
-    bag = write_bag(tmp_path / "bag.mcap", robot, seconds=0.2, without="/front/image_raw")
-    with pytest.raises(DatasetError, match="/front/image_raw is not in it; it has: /hand/joint"):
-        convert(robot_file, tmp_path / "data", bag)
-    with pytest.raises(DatasetError, match="no MCAP file"):
-        convert(robot_file, tmp_path / "data", tmp_path / "nothing.mcap")
+    assert episode.instruction == "sway left"

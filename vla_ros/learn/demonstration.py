@@ -17,7 +17,8 @@ from vla_ros.learn.episode import EpisodeData
 from vla_ros.robot_config import RobotConfig
 
 TASK = "demonstration"
-_COMMAND_MAX_AGE_S = 0.5
+# A command counts from so long before it is due until so long after.
+_COMMAND_ROOM_S = 0.5
 _FEWEST_ROWS = 2
 _EARLY_S = 1e-6
 
@@ -49,8 +50,7 @@ class Demonstration:
         self._instruction: str | None = None
         self._rows: list[_Row] = []
         self._frames: dict[str, Frame] = {}
-        self._command = np.full(len(robot.action_names), np.nan)
-        self._commanded_s = np.full(len(robot.action_names), -np.inf)
+        self._commands: dict[int, tuple[FloatArray, FloatArray]] = {}
         self._next_s: float | None = None
         self._last_s = 0.0
 
@@ -58,6 +58,14 @@ class Demonstration:
     def is_running(self) -> bool:
         """Whether an episode is being collected."""
         return self._instruction is not None
+
+    @property
+    def unseen(self) -> str:
+        """A camera that has shown nothing yet, in words; empty when all have."""
+        for name, camera in self._robot.cameras.items():
+            if name not in self._frames:
+                return f"camera {name}: nothing has come on {camera.topic}"
+        return ""
 
     def __len__(self) -> int:
         """Rows of the running episode."""
@@ -76,20 +84,22 @@ class Demonstration:
         """Take a picture of camera `name`."""
         self._frames[name] = frame
 
-    def put_command(self, first: int, values: FloatArray, now_s: float) -> None:
-        """Take what the arm was told.
+    def put_command(self, index: int, due_s: FloatArray, values: FloatArray) -> None:
+        """Take what the arm was told: where a joint shall be, and when.
 
         Args:
-            first: Index in the action of the first value.
-            values: Joint positions [rad], or the gripper's opening in [0, 1].
-            now_s: Stamp of the newest joint state when it came.
+            index: Of the joint in the action.
+            due_s: Times in the clock of the joint states, increasing, shape (N,).
+            values: Joint positions [rad], or the gripper's opening in [0, 1], shape (N,).
         """
-        self._command[first : first + len(values)] = values
-        self._commanded_s[first : first + len(values)] = now_s
+        self._commands[index] = due_s, values
 
     def put_state(self, state: RobotState) -> None:
         """Take a joint state; a row is made when one is due."""
+        back_s = self._last_s - state.stamp_s
         self._last_s = state.stamp_s
+        if back_s > self._robot.state.max_age_s:
+            self._on_back(state.stamp_s, back_s)
         if not self.is_running or self.trouble:
             return
         if self._next_s is None:
@@ -116,7 +126,8 @@ class Demonstration:
         Raises:
             DatasetError: There is none, an input was silent, or it has too few rows; it is dropped.
         """
-        instruction, rows, trouble = self._instruction, self._rows, self.trouble
+        instruction, rows = self._instruction, self._rows
+        trouble = self.trouble or self._ended_early()
         self.discard()
         if instruction is None:
             raise DatasetError("no episode is being recorded; call start first")
@@ -129,15 +140,39 @@ class Demonstration:
             )
         return self._episode(instruction, rows, number)
 
+    def _on_back(self, now_s: float, back_s: float) -> None:
+        """Forget what was seen at times that are still to come, and what was commanded."""
+        limit_s = now_s + self._robot.state.max_age_s
+        self._frames = {n: frame for n, frame in self._frames.items() if frame.stamp_s <= limit_s}
+        self._commands.clear()
+        self._next_s = None
+        if self._rows and not self.trouble:
+            self.trouble = (
+                f"the stamps of {self._robot.state.topic} went back by {back_s:.2f} s: a clock was "
+                "set, a simulation was reset, or a bag is played again"
+            )
+
+    def _ended_early(self) -> str:
+        """Whether the arm fell silent before the end, by the cameras that went on."""
+        state = self._robot.state
+        for name, frame in self._frames.items():
+            behind_s = frame.stamp_s - self._last_s
+            if self._rows and behind_s > state.max_age_s:
+                return (
+                    f"at its end {state.topic} was {behind_s:.2f} s behind the pictures of camera "
+                    f"{name}, limit {state.max_age_s:g} s: it fell silent, or the clocks differ"
+                )
+        return ""
+
     def _stale(self, now_s: float, late_s: float) -> str:
         """Which input was silent for too long."""
         state = self._robot.state
         if late_s > state.max_age_s:
             return f"{state.topic} was silent for {late_s:.2f} s, limit {state.max_age_s:g} s"
+        if unseen := self.unseen:
+            return unseen
         for name, camera in self._robot.cameras.items():
-            frame = self._frames.get(name)
-            if frame is None:
-                return f"camera {name}: nothing has come on {camera.topic}"
+            frame = self._frames[name]
             if now_s - frame.stamp_s > camera.max_age_s:
                 return (
                     f"camera {name}: its picture was {now_s - frame.stamp_s:.2f} s old in row "
@@ -153,12 +188,20 @@ class Demonstration:
             for name in self._robot.cameras
         }
         gripper = [] if state.gripper_open is None else [state.gripper_open]
-        is_old = state.stamp_s - self._commanded_s > _COMMAND_MAX_AGE_S
+        indices = range(len(self._robot.action_names))
         return _Row(
             frames=frames,
             state=np.concatenate([state.position_rad, gripper]),
-            command=np.where(is_old, np.nan, self._command),
+            command=np.array([self._commanded(index, state.stamp_s) for index in indices]),
         )
+
+    def _commanded(self, index: int, now_s: float) -> float:
+        """Where a joint shall be at a time; NaN when nothing tells."""
+        if index not in self._commands:
+            return np.nan
+        due_s, values = self._commands[index]
+        is_due = due_s[0] - _COMMAND_ROOM_S <= now_s <= due_s[-1] + _COMMAND_ROOM_S
+        return float(np.interp(now_s, due_s, values)) if is_due else np.nan
 
     def _episode(self, instruction: str, rows: list[_Row], number: int) -> EpisodeData:
         """The action of a row is the command of the next row, or where the arm was then."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from vla_ros.errors import ParameterError
@@ -46,11 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
     robot = load_robot(arguments.robot)
     instruction = check_instruction(arguments.instruction)
     _check(arguments)
-    demonstration = Demonstration(robot, arguments.fps, arguments.size_px)
+    # One a bag: what was seen and commanded in one tells nothing about the next.
+    demonstrations = partial(Demonstration, robot, arguments.fps, arguments.size_px)
     with open_dataset(arguments.out, robot, arguments.fps, arguments.size_px) as writer:
         if arguments.bag:
-            return _convert(arguments.bag, robot, demonstration, writer, instruction)
-        return _listen(robot, demonstration, writer, instruction)
+            return _convert(arguments.bag, robot, demonstrations, writer, instruction)
+        return _listen(robot, demonstrations(), writer, instruction)
 
 
 def open_dataset(folder: Path, robot: RobotConfig, fps: int, size_px: int) -> DatasetWriter:
@@ -79,14 +82,18 @@ def _listen(
     from vla_ros.ros.record_node import RecordNode
 
     return shutdown.run(
-        lambda: RecordNode(robot, demonstration, writer, instruction), RecordNode.finish, []
+        lambda: RecordNode(robot, demonstration, writer, instruction),
+        RecordNode.finish,
+        args=[],
+        # It may be writing an episode.
+        lets_callback_end=True,
     )
 
 
 def _convert(
     bags: list[Path],
     robot: RobotConfig,
-    demonstration: Demonstration,
+    demonstrations: Callable[[], Demonstration],
     writer: DatasetWriter,
     instruction: str,
 ) -> int:
@@ -97,7 +104,7 @@ def _convert(
     for bag in bags:
         count = BagCount(dropped=0, last_reason="", refused=[])
         before = writer.episodes
-        episodes = episodes_of(bag, robot, demonstration, before, instruction, count)
+        episodes = episodes_of(bag, robot, demonstrations(), before, instruction, count)
         for episode in episodes:
             writer.add(episode)
             writer.flush()

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 
-from vla_ros.errors import DatasetError, ImageError, StateError
+from vla_ros.errors import DatasetError, ImageError, InstructionError, StateError, VlaError
 from vla_ros.learn.demonstration import Demonstration
 from vla_ros.learn.episode import EpisodeData
 from vla_ros.robot_config import RobotConfig
@@ -31,6 +30,11 @@ class BagCount:
     last_reason: str
     refused: list[str]
 
+    def drop(self, topic: str, error: VlaError) -> None:
+        """Count a message that cannot be used."""
+        self.dropped += 1
+        self.last_reason = f"{topic}: {error}"
+
 
 def episodes_of(
     path: Path,
@@ -41,6 +45,9 @@ def episodes_of(
     count: BagCount,
 ) -> Iterator[EpisodeData]:
     """The episodes of a bag: from each instruction to the next one, an empty one or the end.
+
+    An episode begins when every camera has shown a picture: a recorder finds the joint states,
+    which come more often, before the cameras.
 
     Args:
         path: MCAP file, or folder of rosbag2.
@@ -55,35 +62,40 @@ def episodes_of(
         NodeError: The package mcap is not installed.
     """
     takers = {heard.topic: heard for heard in heard_topics(robot, demonstration)}
-    number = first_number
-    if instruction:
-        demonstration.begin(instruction)
-    else:
+    number, waiting = first_number, instruction
+    if not instruction:
         takers[robot.instruction_topic] = Heard(
-            topic=robot.instruction_topic, kind=String, take=lambda msg: None
+            topic=robot.instruction_topic,
+            kind=String,
+            take=lambda msg: check_instruction(msg.data),
         )
     needed = {robot.state.topic, *(camera.topic for camera in robot.cameras.values())}
     needed |= set() if instruction else {robot.instruction_topic}
     kinds = {topic: heard.kind for topic, heard in takers.items()}
     for recorded in read_messages(path, kinds, needed):
         topic = recorded.topic
-        msg = deserialize_message(recorded.content, kinds[topic])
-        if topic == robot.instruction_topic and not instruction:
-            yield from (done := list(_finished(demonstration, number, count)))
-            number += len(done)
-            if text := check_instruction(msg.data):
-                demonstration.begin(text)
-            continue
+        msg = recorded.decoded(kinds[topic])
         try:
             takers[topic].take(msg)
-        except (ImageError, StateError) as error:
-            count.dropped += 1
-            count.last_reason = f"{topic}: {error}"
-    yield from _finished(demonstration, number, count)
+        except (ImageError, StateError, InstructionError) as error:
+            count.drop(topic, error)
+            continue
+        if topic == robot.instruction_topic and not instruction:
+            yield from (done := list(_finished(demonstration, number, waiting, count)))
+            number += len(done)
+            waiting = check_instruction(msg.data)
+        if waiting and not demonstration.unseen:
+            demonstration.begin(waiting)
+            waiting = ""
+    yield from _finished(demonstration, number, waiting, count)
 
 
-def _finished(demonstration: Demonstration, number: int, count: BagCount) -> Iterator[EpisodeData]:
+def _finished(
+    demonstration: Demonstration, number: int, waiting: str, count: BagCount
+) -> Iterator[EpisodeData]:
     """The running episode, if there is one that can be used."""
+    if waiting:
+        count.refused.append(f"the episode is dropped: {demonstration.unseen}")
     if not demonstration.is_running:
         return
     try:

@@ -15,10 +15,11 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.datatypes import FloatArray
+from vla_ros.errors import StateError
 from vla_ros.learn.demonstration import Demonstration
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros.camera_decoder import CameraDecoder
-from vla_ros.ros.convert import state_from_msg
+from vla_ros.ros.convert import seconds_from_stamp, state_from_msg
 
 _TRAJECTORIES = ("joint_trajectory", "joint_trajectory_chunk")
 
@@ -81,11 +82,23 @@ def _commands(robot: RobotConfig, demonstration: Demonstration) -> Iterator[Hear
 
 
 def _trajectory_taker(robot: RobotConfig, demonstration: Demonstration) -> Callable[[Any], None]:
-    def take(msg: JointTrajectory) -> None:
-        if msg.points:
-            _put(robot, dict(zip(msg.joint_names, msg.points[0].positions, strict=False)), into)
+    """Takes one point that is streamed, or a path, by the times at which its points are due."""
 
-    into = demonstration
+    def take(msg: JointTrajectory) -> None:
+        positions = [point.positions for point in msg.points]
+        if not any(positions):
+            return
+        start_s = seconds_from_stamp(msg.header.stamp) or demonstration.now_s
+        due_s = np.array([start_s + seconds_from_stamp(p.time_from_start) for p in msg.points])
+        names = list(msg.joint_names)
+        if any(len(row) != len(names) for row in positions) or (np.diff(due_s) <= 0).any():
+            raise StateError(
+                f"the trajectory of {', '.join(names)} has points without a position of each "
+                "joint, or times that do not increase; a controller refuses it, too"
+            )
+        by_joint = dict(zip(names, np.array(positions).T, strict=True))
+        _put(robot, demonstration, due_s, by_joint)
+
     return take
 
 
@@ -94,20 +107,23 @@ def _array_taker(
 ) -> Callable[[Any], None]:
     def take(msg: Float64MultiArray) -> None:
         if len(msg.data) == len(joints):
-            _put(robot, dict(zip(joints, msg.data, strict=True)), demonstration)
+            values = np.array(msg.data)[:, None]
+            by_joint = dict(zip(joints, values, strict=True))
+            _put(robot, demonstration, np.array([demonstration.now_s]), by_joint)
 
     return take
 
 
-def _put(robot: RobotConfig, by_joint: dict[str, float], demonstration: Demonstration) -> None:
-    now_s, gripper = demonstration.now_s, robot.gripper
+def _put(
+    robot: RobotConfig,
+    demonstration: Demonstration,
+    due_s: FloatArray,
+    by_joint: dict[str, FloatArray],
+) -> None:
+    gripper = robot.gripper
     for index, joint in enumerate(robot.joints):
         if joint in by_joint:
-            demonstration.put_command(index, _one(by_joint[joint]), now_s)
+            demonstration.put_command(index, due_s, by_joint[joint])
     if gripper is not None and gripper.joint in by_joint:
-        opening = gripper.open_fraction(by_joint[gripper.joint])
-        demonstration.put_command(len(robot.joints), _one(opening), now_s)
-
-
-def _one(value: float) -> FloatArray:
-    return np.array([value])
+        opening = np.array([gripper.open_fraction(value) for value in by_joint[gripper.joint]])
+        demonstration.put_command(len(robot.joints), due_s, opening)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.serialization import deserialize_message
 
 from vla_ros.errors import DatasetError
 from vla_ros.robot_config import RobotConfig
@@ -121,7 +120,7 @@ class Recording:
         self.plans = _plans(self.ticks)
         at_ns = [tick.at_ns for tick in self.ticks]
         sent = [
-            (one.topic, one.at_ns, deserialize_message(one.content, commands[one.topic]))
+            (one.topic, one.at_ns, one.decoded(commands[one.topic]))
             for one in messages
             if one.topic in commands
         ]
@@ -188,8 +187,7 @@ class _Feed:
     def __init__(self, topic: str, kind: Any, messages: Iterator[BagMessage]) -> None:
         self._topic = topic
         self._stamped = (
-            (seconds_from_stamp(deserialize_message(one.content, kind).header.stamp), one.content)
-            for one in messages
+            (seconds_from_stamp(one.decoded(kind).header.stamp), one.content) for one in messages
         )
         self._next = next(self._stamped, None)
         self._last_s = -math.inf
@@ -209,10 +207,7 @@ class _Feed:
 
 
 def _ticks(path: Path, statuses: Sequence[BagMessage]) -> list[RecordedTick]:
-    ticks = [
-        RecordedTick.of(one.at_ns, deserialize_message(one.content, DiagnosticStatus))
-        for one in statuses
-    ]
+    ticks = [RecordedTick.of(one.at_ns, one.decoded(DiagnosticStatus)) for one in statuses]
     if len(ticks) < 2:
         raise DatasetError(f"bag {path}: vla_node did not tick in it, by its status")
     return ticks[:-1]

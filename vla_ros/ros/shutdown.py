@@ -36,8 +36,9 @@ RCLError = rclpy_implementation.RCLError
 class StopSignal:
     """Set by the first SIGINT or SIGTERM; any later one is ignored."""
 
-    def __init__(self) -> None:
+    def __init__(self, lets_callback_end: bool) -> None:
         self.received: signal.Signals | None = None
+        self._lets_callback_end = lets_callback_end
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
 
@@ -45,16 +46,22 @@ class StopSignal:
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_IGN)
         self.received = signal.Signals(number)
-        # Whatever hangs from here on (a driver of a GPU, a discovery server) must not keep us.
-        last_resort = threading.Timer(_EXIT_WITHIN_S, os._exit, args=(0,))
-        last_resort.daemon = True
-        last_resort.start()
+        if not self._lets_callback_end:
+            _exit_soon()
+
+
+def _exit_soon() -> None:
+    """Whatever hangs from here on (a driver of a GPU, a discovery server) must not keep us."""
+    last_resort = threading.Timer(_EXIT_WITHIN_S, os._exit, args=(0,))
+    last_resort.daemon = True
+    last_resort.start()
 
 
 def run(
     make_node: Callable[[], NodeT],
     finish: Callable[[NodeT], None],
     args: list[str] | None = None,
+    lets_callback_end: bool = False,
 ) -> int:
     """Spin a node until a signal comes; return the exit status.
 
@@ -62,8 +69,10 @@ def run(
         make_node: Builds the node; a `VlaError` from it ends the run with status 1.
         finish: Brings what the node moves to rest; takes at most a second.
         args: Command line; `None` takes the process's own.
+        lets_callback_end: Give the callback under way all the time that it needs: it saves
+            something. Else the process ends within two seconds of a signal.
     """
-    stop = StopSignal()
+    stop = StopSignal(lets_callback_end)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()
@@ -73,6 +82,8 @@ def run(
         return 1
     try:
         _spin(node, stop)
+        if lets_callback_end:
+            _exit_soon()
         return 0
     finally:
         _finish(node, finish)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_ros.errors import StateError, UrdfError
+from vla_ros.errors import UrdfError
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros.check.cameras import judge_ages
 from vla_ros.ros.check.files import MOST_RAD
@@ -42,11 +42,10 @@ def check_state(listener: Listener, robot: RobotConfig, heard: Heard) -> list[Fi
     if types != [JOINTS]:
         return [error(item, f"{topic} has type {', '.join(types)}; valid: {JOINTS}")]
     if not heard.states:
-        return [error(item, f"{topic} is offered, but nothing arrived")]
-    try:
-        state = state_from_msg(heard.states[-1], robot)
-    except StateError as caught:
-        return [error(item, f"{caught} (robot file, joints and gripper.joint)")]
+        problem = heard.state_problem
+        text = f"{problem} (robot file, joints and gripper.joint)" if problem else ""
+        return [error(item, text or f"{topic} is offered, but nothing arrived")]
+    state = state_from_msg(heard.states[-1], robot)
     rate_hz = len(heard.states) / heard.seconds
     findings = judge_ages(item, heard.state_ages_s, robot.state.max_age_s)
     findings += _positions(item, robot, state.position_rad)

@@ -18,10 +18,10 @@ from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import String
 
 from vla_ros.datatypes import Frame
-from vla_ros.errors import ImageError
+from vla_ros.errors import ImageError, StateError
 from vla_ros.robot_config import CameraConfig, RobotConfig
 from vla_ros.ros.camera_decoder import CameraDecoder
-from vla_ros.ros.convert import seconds_from_stamp
+from vla_ros.ros.convert import seconds_from_stamp, state_from_msg
 
 JOINTS = "sensor_msgs/msg/JointState"
 _IMAGES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
@@ -70,7 +70,9 @@ class Heard:
 
     Attributes:
         cameras: By the robot file's name.
-        states: Joint states, oldest first; `state_ages_s` are their ages on arrival.
+        states: Joint states that can be used, oldest first; `state_ages_s` are their ages on
+            arrival. Others may speak on the topic too: of a lift, of the other arm.
+        state_problem: Why the newest other one cannot be used.
         clock_s: Times that /clock told.
         description: URDF text of /robot_description; empty when nobody publishes it.
         semantic: SRDF text of /robot_description_semantic, MoveIt's; empty likewise.
@@ -80,6 +82,7 @@ class Heard:
     cameras: dict[str, HeardCamera]
     states: list[Any] = field(default_factory=list)
     state_ages_s: list[float] = field(default_factory=list)
+    state_problem: str = ""
     clock_s: list[float] = field(default_factory=list)
     description: str = ""
     semantic: str = ""
@@ -189,6 +192,11 @@ class Listener(Node):
         self.heard.semantic = msg.data
 
     def _on_state(self, msg: JointState) -> None:
+        try:
+            state_from_msg(msg, self._robot)
+        except StateError as error:
+            self.heard.state_problem = str(error)
+            return
         self.heard.states.append(msg)
         self.heard.state_ages_s += self._age_s(msg)
 

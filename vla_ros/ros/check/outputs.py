@@ -31,6 +31,8 @@ _OUR_QOS = QoSProfile(
     liveliness_lease_duration=Infinite,
 )
 _OURS = "vla_node"
+# They listen to commands and move nothing; `ros2 topic echo` is a node of ros2cli.
+_EARS = ("rosbag2_recorder", "vla_recorder", "foxglove_bridge", "_ros2cli")
 _ASKED = (
     "joints",
     "interpolate_from_desired_state",
@@ -72,7 +74,11 @@ def _topic(
     listener: Listener, item: str, topic: str, sink: str, joints: tuple[str, ...]
 ) -> list[Finding]:
     wanted, name = _TYPES[sink], listener.resolve_topic_name(topic)
-    infos = listener.get_subscriptions_info_by_topic(name)
+    infos = [
+        info
+        for info in listener.get_subscriptions_info_by_topic(name)
+        if not info.node_name.startswith(_EARS)
+    ]
     if not infos:
         return [error(item, _nobody_listens(listener, topic, wanted))]
     findings = _rivals(listener, item, name)
@@ -96,6 +102,7 @@ def _nobody_listens(listener: Listener, topic: str, wanted: str) -> str:
         for name, types in listener.get_topic_names_and_types()
         if wanted in types and listener.count_subscribers(name)
     ]
+    others = [name for name in others if name != listener.resolve_topic_name(topic)]
     text = f"no controller listens on {topic}; {wanted} is listened to on: "
     return (
         f"{text}{', '.join(others) or 'no topic'}. Load and activate the controller (ros2 control "
