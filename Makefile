@@ -146,10 +146,14 @@ define CORRECT
 endef
 
 train: $(STAMP)
-	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 2550 --moments 8000
+	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 3000 --moments 8000
 	$(call TRAIN,tabletop,$(OUT)_first)
 	$(call CORRECT,2500,$(OUT)_first)
-	$(call TRAIN,tabletop_corrections,$(OUT),$(OUT)_first)
+	$(call TRAIN,tabletop_corrections,$(OUT)_second,$(OUT)_first)
+	$(call CORRECT,5000,$(OUT)_second)
+	$(call TRAIN,tabletop_words,$(OUT)_third,$(OUT)_second)
+	$(call CORRECT,7500,$(OUT)_third)
+	$(call TRAIN,tabletop_last,$(OUT),$(OUT)_third)
 
 ablations: $(STAMP)
 	@$(BIN)/python -m vla_ros ablate --data $(DATA) --out runs/ablations $(ARGS)

@@ -153,11 +153,11 @@ def test_training_completes_what_was_interrupted(tmp_path):
     first.mkdir()
     (first / "training_state.pt").touch()
     commands = _training_commands(data, out)
-    assert [words[0] for words in commands] == 2 * ["collect", "train"]
+    assert [words[0] for words in commands] == 4 * ["collect", "train"]
     assert all(str(data) in words for words in commands)
-    assert ["--resume" in words for words in commands] == [False, True, False, False]
+    assert ["--resume" in words for words in commands] == [False, True, *6 * [False]]
     begun = [words[words.index("--init") + 1] for words in commands if "--init" in words]
-    assert begun == [str(first)]
+    assert begun == [f"{out}_{which}" for which in ("first", "second", "third")]
 
 
 def test_a_training_that_is_finished_is_left_alone(tmp_path):
@@ -167,7 +167,7 @@ def test_a_training_that_is_finished_is_left_alone(tmp_path):
     (first / "config.json").write_text(json.dumps({"training": {"finished": True}}, indent=2))
     (first / "training_state.pt").touch()
     commands = _training_commands(tmp_path / "data", tmp_path / "run")
-    assert [words[0] for words in commands] == ["collect", "collect", "train"]
+    assert [words[0] for words in commands] == ["collect", *3 * ["collect", "train"]]
 
 
 def _training_commands(data: Path, out: Path) -> list[list[str]]:
