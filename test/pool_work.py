@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from vla_ros.errors import SceneError
+from vla_ros.errors import RobotFileError, SceneError
 
 
 def make_adder(number: int) -> Callable[[int], tuple[int, int]]:
@@ -16,6 +16,10 @@ def make_adder(number: int) -> Callable[[int], tuple[int, int]]:
 
 def refuse() -> Callable[[int], int]:
     raise SceneError("no such scene")
+
+
+def refuse_all() -> Callable[[int], int]:
+    raise RobotFileError("arm.yaml", ["no joints", "no limits"])
 
 
 def make_killer() -> Callable[[int], int]:

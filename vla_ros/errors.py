@@ -3,6 +3,8 @@
 A message says what is wrong, what was got, what is valid and where to change it.
 """
 
+from __future__ import annotations
+
 
 class VlaError(Exception):
     """Base of all errors raised on purpose; catch it to catch any of them."""
@@ -16,9 +18,13 @@ class ProblemsError(VlaError):
     """
 
     def __init__(self, where: str, problems: list[str]) -> None:
-        self.problems = tuple(problems)
+        self._where, self.problems = where, tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in problems)
         super().__init__(f"{where}: {len(problems)} problem(s)\n{lines}")
+
+    def __reduce__(self) -> tuple[type[ProblemsError], tuple[str, list[str]]]:
+        """What pickle makes it of again: processes that do a part of the work send it so."""
+        return type(self), (self._where, list(self.problems))
 
 
 class RobotFileError(ProblemsError):

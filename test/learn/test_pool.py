@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pool_work import make_adder, make_killer, refuse
+from pool_work import make_adder, make_killer, refuse, refuse_all
 
-from vla_ros.errors import SceneError, WorkerError
+from vla_ros.errors import RobotFileError, SceneError, WorkerError
 from vla_ros.learn.pool import work_off
 
 
@@ -27,6 +27,12 @@ def test_the_results_are_in_order_and_of_other_processes() -> None:
 def test_what_prevents_the_beginning_is_told() -> None:
     with pytest.raises(SceneError, match="no such scene"):
         list(work_off(refuse, range(3), 2))
+
+
+def test_all_the_problems_that_prevent_the_beginning_are_told() -> None:
+    with pytest.raises(RobotFileError, match="no joints\n.*no limits") as caught:
+        list(work_off(refuse_all, range(3), 2))
+    assert caught.value.problems == ("no joints", "no limits")
 
 
 def test_a_killed_process_ends_the_work() -> None:
