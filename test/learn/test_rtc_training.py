@@ -13,8 +13,10 @@ from toy_data import toy_dataset
 from vla_ros.errors import CheckpointError, ParameterError
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.objectives import delayed
+from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.training import Training
+from vla_ros.model.vision import to_input
 from vla_ros.policy.check import check_fits
 from vla_ros.policy.checkpoint import read_checkpoint, read_weights
 from vla_ros.robot_config import RobotConfig, load_robot
@@ -68,6 +70,21 @@ def test_every_delay_is_drawn_as_often_and_given_steps_do_not_count(
     state = generator.get_state()
     assert delayed(plain, batch, generator) == (None, batch)
     assert torch.equal(generator.get_state(), state), "a training without draws nothing"
+
+
+def test_the_loss_of_a_task_is_that_of_the_steps_that_count(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    training = begin(dataset, robot, tmp_path, rtc_delay_steps=3)
+    rows = training._train[:1].repeat(64)  # of one task
+    batch = training._rows.batch(rows, training._checkpoint.normalizer)
+    batch.valid[:, 1:] = False  # as of a moment: where its step is given, nothing counts
+    images = to_input(torch.from_numpy(batch.pixels))
+    errors = training.learner.learn(images, batch, 0.0, torch.Generator().manual_seed(0))
+    gathered = TaskErrors(training._rows.tasks)
+    gathered.add(batch, errors)
+    (by_task,) = gathered.take().values()
+    assert by_task == pytest.approx(errors.action, abs=1e-5)
 
 
 @pytest.mark.parametrize("head", ["mlp", "diffusion"])

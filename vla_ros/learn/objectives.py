@@ -40,6 +40,7 @@ class Errors:
         action: Mean absolute error of the normalised chunk.
         target_m: Mean distance of the predicted from the named object's true position.
         action_of_row: What `action` is of each row alone, shape (B,).
+        steps_of_row: How many steps of each row count in `action`, shape (B,).
         contrastive: How badly pictures and words find each other; NaN without that objective.
     """
 
@@ -47,6 +48,7 @@ class Errors:
     action: float
     target_m: float
     action_of_row: NDArray[np.float32]
+    steps_of_row: NDArray[np.int64]
     contrastive: float = math.nan
 
 
@@ -128,6 +130,7 @@ class Objective:
             action=action.item(),
             target_m=distance_m,
             action_of_row=row_means(error.detach(), self._tensor(batch.valid)).cpu().numpy(),
+            steps_of_row=batch.valid.sum(axis=1),
             contrastive=math.nan if aligned is None else aligned.item(),
         )
         return loss, errors
@@ -147,6 +150,7 @@ class Objective:
             action=action.item(),
             target_m=_distance_m(networks, seen, target_m),
             action_of_row=row_means(error, valid).cpu().numpy(),
+            steps_of_row=batch.valid.sum(axis=1),
         )
 
     def _sum(

@@ -23,8 +23,8 @@ class TaskErrors:
         self._sum, self._steps = self._zeros(), self._zeros()
 
     def add(self, batch: Batch, errors: Errors) -> None:
-        """Take in what a step found; a row counts by its valid steps, as in the loss."""
-        steps = batch.valid.sum(axis=1)
+        """Take in what a step found; a row counts by the steps that did in the loss."""
+        steps = errors.steps_of_row  # with a simulated delay fewer than the batch's valid ones
         size = len(self._tasks)
         self._sum += np.bincount(batch.task, steps * errors.action_of_row, size)
         self._steps += np.bincount(batch.task, steps, size)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vla_ros.learn.batches import IntArray, Rows, balanced
 from vla_ros.learn.learner import Learner
-from vla_ros.learn.objectives import Errors
 from vla_ros.policy.normalizer import Normalizer
 
 _ROWS, _BATCH = 512, 128
+
+
+class _Judged(NamedTuple):
+    """`action` and `target_m` of `Errors`, over rows of any number."""
+
+    action: float
+    target_m: float
 
 
 def validate(
@@ -28,7 +34,7 @@ def validate(
     drawn = balanced(held_out, rows.group[held_out], _ROWS, rng)
     drawn = drawn[np.argsort(rows.task[drawn], kind="stable")]
 
-    def judge(chosen: IntArray) -> Errors | None:
+    def judge(chosen: IntArray) -> _Judged | None:
         return _judge(learner, rows, chosen, normalizer)
 
     by_task = {name: judge(drawn[rows.task[drawn] == i]) for i, name in enumerate(rows.tasks)}
@@ -54,15 +60,25 @@ def cm(distance_m: float) -> float | None:
     return round(100 * distance_m, 2) if math.isfinite(distance_m) else None
 
 
-def _judge(learner: Learner, rows: Rows, chosen: IntArray, normalizer: Normalizer) -> Errors | None:
+def _judge(
+    learner: Learner, rows: Rows, chosen: IntArray, normalizer: Normalizer
+) -> _Judged | None:
     """Errors on `chosen`, in parts that fit into memory; `None` when there are no rows."""
     if not len(chosen):
         return None
     starts = range(0, len(chosen), _BATCH)
-    parts = [learner.judge(rows.batch(chosen[i : i + _BATCH], normalizer)) for i in starts]
-    return Errors(
-        loss=mean([part.loss for part in parts]),
-        action=mean([part.action for part in parts]),
-        target_m=mean([part.target_m for part in parts]),
-        action_of_row=np.concatenate([part.action_of_row for part in parts]),
+    batches = [rows.batch(chosen[i : i + _BATCH], normalizer) for i in starts]
+    parts = [learner.judge(batch) for batch in batches]
+    # The last part may have few rows: each counts by what it is the mean of.
+    steps = [int(part.steps_of_row.sum()) for part in parts]
+    known = [int(np.isfinite(batch.target_m).all(axis=1).sum()) for batch in batches]
+    return _Judged(
+        action=_weighted([part.action for part in parts], steps),
+        target_m=_weighted([part.target_m for part in parts], known),
     )
+
+
+def _weighted(means: list[float], counts: list[int]) -> float:
+    """The mean of all that `means` are means of; NaN when there is nothing."""
+    total = sum(mean * count for mean, count in zip(means, counts, strict=True) if count)
+    return total / sum(counts) if sum(counts) else math.nan
