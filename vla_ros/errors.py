@@ -63,6 +63,10 @@ class DatasetError(VlaError):
     """A dataset or episode that is broken, half-written or of another layout."""
 
 
+class TrainingError(VlaError):
+    """A training that cannot go on."""
+
+
 class SceneError(VlaError):
     """A task, colour or option that the simulated scene does not have."""
 

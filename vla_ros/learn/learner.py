@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from vla_ros.errors import CheckpointError, ParameterError
+from vla_ros.errors import CheckpointError, ParameterError, TrainingError
 from vla_ros.learn.batches import Batch
 from vla_ros.learn.objectives import Errors, Networks, Objective, Weights
 from vla_ros.learn.team import Team
@@ -61,6 +61,9 @@ class Learner:
             batch: The rest of it.
             lr_scale: Of the peak learning rate, in [0, 1].
             generator: Of the CPU.
+
+        Raises:
+            TrainingError: The loss or its gradient is not finite; the weights are as before.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr * lr_scale
@@ -69,7 +72,14 @@ class Learner:
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         self._team.average_gradients(self._parameters)
-        torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT).item()
+        if not math.isfinite(norm):
+            raise TrainingError(
+                f"step {self.step + 1} has a loss of {errors.loss:g} and a gradient of {norm:g}, "
+                f"at learning rate {self._lr * lr_scale:g}: what was saved before is left as it "
+                "is; begin again with a lower --lr, or look for numbers in the data that are far "
+                "off"
+            )
         self._optimizer.step()
         self.step += 1
         self._update_average()

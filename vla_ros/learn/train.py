@@ -26,6 +26,7 @@ from vla_ros.learn.team import ALONE, Team, assembled
 from vla_ros.learn.train_arguments import add_arguments
 from vla_ros.learn.train_options import read_options
 from vla_ros.learn.training import STATE_FILE, Training
+from vla_ros.policy.checkpoint import CONFIG
 
 __all__ = ["Limits", "add_arguments", "run", "train"]
 
@@ -111,10 +112,16 @@ def _asked_to_stop() -> Iterator[Event]:
 
 
 def _check_folder(out: Path, resume: bool) -> None:
-    """Neither overwrite a training nor resume nothing."""
+    """Neither overwrite a training or a policy nor resume nothing."""
     exists = (out / STATE_FILE).exists()
     if exists and not resume:
         problem = f"{out} holds a training: add --resume to go on with it, or choose another --out"
+        raise ParameterError("train", [problem])
+    if (out / CONFIG).exists() and not exists:
+        problem = (
+            f"{out} holds a checkpoint, which would be overwritten, and no {STATE_FILE} to go on "
+            "from: choose another --out; --init begins with its weights"
+        )
         raise ParameterError("train", [problem])
     if resume and not exists:
         problem = f"--resume: {out / STATE_FILE} does not exist; leave --resume out to begin"

@@ -243,18 +243,16 @@ class Training:
             if "samples" in self._latest:  # once more, now with the last validation
                 self._metrics.write(self._latest)
             self._metrics.close()
-        write_checkpoint(
-            self._out,
-            replace(self._checkpoint, training=self._story(finished)),
-            self.learner.weights(),
-        )
         extra = {
             "options": json.dumps(self.options.fingerprint(), default=str),
             "elapsed_s": self.elapsed_s,
             "processes": self._team.size,
             "data": self._amount,
         }
+        # First: a folder with a checkpoint and no state counts as somebody's policy.
         self.learner.save(self._out / STATE_FILE, extra)
+        story = replace(self._checkpoint, training=self._story(finished))
+        write_checkpoint(self._out, story, self.learner.weights())
         plot_metrics(self._out / METRICS_FILE, self._out / CURVE_FILE)
         _log.info("saved %s at %d samples", self._out, self.samples)
 

@@ -1,0 +1,70 @@
+"""What a training must not destroy: a policy in its folder, and what it saved itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy_data import toy_dataset
+
+from vla_ros import cli
+from vla_ros.errors import TrainingError
+from vla_ros.learn.train import Limits, train
+from vla_ros.learn.train_options import TrainOptions
+from vla_ros.learn.training import STATE_FILE, Training
+from vla_ros.policy.checkpoint import CONFIG, WEIGHTS, read_weights
+from vla_ros.robot_config import load_robot
+from vla_ros.share import share_path
+
+OPTIONS = TrainOptions(
+    data=Path("toy"),
+    robot_file=share_path("config/panda.yaml"),
+    preset="tiny",
+    samples=80,
+    batch=8,
+    device="cpu",
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def begin(out: Path, **changes: object) -> Training:
+    robot = load_robot(OPTIONS.robot_file)
+    return Training(replace(OPTIONS, **changes), out, toy_dataset(robot), robot)
+
+
+def test_a_policy_without_its_training_is_not_overwritten(tmp_path: Path, capsys) -> None:
+    begin(tmp_path).save(finished=True)
+    (tmp_path / STATE_FILE).unlink()
+    before = (tmp_path / WEIGHTS).read_bytes()
+    for more in ([], ["--resume"]):
+        assert cli.main(["train", "--data", "toy", "--out", str(tmp_path), *more]) == 2
+        assert "holds a checkpoint, which would be overwritten" in capsys.readouterr().err
+    assert (tmp_path / WEIGHTS).read_bytes() == before
+
+
+def test_a_first_save_that_is_cut_short_can_be_resumed(tmp_path: Path) -> None:
+    training = begin(tmp_path)
+    training.step()
+    (tmp_path / CONFIG).mkdir()  # the save dies there
+    with pytest.raises(IsADirectoryError):
+        training.save(finished=False)
+    (tmp_path / CONFIG).rmdir()
+    again = begin(tmp_path)
+    again.resume()
+    assert again.learner.step == 1
+
+
+def test_a_training_that_diverges_ends_and_leaves_what_it_saved(tmp_path: Path) -> None:
+    training = begin(tmp_path, lr=1e8)  # 975,528 in the second step
+    training.save(finished=False)
+    with pytest.raises(TrainingError, match="step 2 has a loss of .*at learning rate 9"):
+        train(training, Limits(minutes=None, save_every_minutes=0))
+    assert all(np.isfinite(values).all() for values in read_weights(tmp_path).values())
+    assert all(p.isfinite().all() for p in training.learner.networks.parameters())
