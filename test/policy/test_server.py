@@ -226,6 +226,25 @@ def test_observations_that_wait_are_planned_in_one_pass_and_each_gets_its_own():
     assert sizes[2:] == [1] * 7, "after a batch that failed, one by one"
 
 
+def test_it_ends_although_its_policy_hangs():
+    asked, ends = threading.Event(), threading.Event()
+
+    def hang(observations, prefixes):
+        asked.set()
+        ends.wait(20)
+        return plan_all(observations)
+
+    try:
+        with serving(hang) as address, open_link(address) as link:
+            link.recv(timeout=10)
+            link.send(codec.pack(message()))
+            assert asked.wait(10)
+            begin = time.monotonic()
+        assert time.monotonic() - begin < 10
+    finally:
+        ends.set()
+
+
 def test_a_batch_is_never_larger_than_the_limit():
     sizes = []
 

@@ -92,7 +92,11 @@ async def run_server(
         await stop.wait()
     finally:
         server.close()
-        await server.wait_closed()
+        try:
+            await asyncio.wait_for(server.wait_closed(), 2 * _CLOSE_WITHIN_S)
+        except TimeoutError:  # a policy that hangs answers nobody
+            clients.give_up()
+            await server.wait_closed()
 
 
 class _Gate:
@@ -125,21 +129,29 @@ class _Gate:
 
 
 class _Clients:
-    """Answers the clients, each in a task of its own.
-
-    Attributes:
-        count: How many are connected.
-    """
+    """Answers the clients, each in a task of its own."""
 
     def __init__(self, spec: PolicySpec, batcher: Batcher, greeting: dict[str, Any]) -> None:
-        self.count = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._spec = spec
         self._batcher = batcher
         self._greeting = codec.pack(greeting)
 
+    @property
+    def count(self) -> int:
+        """How many are connected."""
+        return len(self._tasks)
+
+    def give_up(self) -> None:
+        """Wait for no plan any more."""
+        for task in self._tasks:
+            task.cancel()
+
     async def serve(self, connection: ServerConnection) -> None:
         """Greet and answer one client until it goes."""
-        self.count += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         _log.info("client %s connected, %d in all", connection.remote_address, self.count)
         try:
             await connection.send(self._greeting)
@@ -149,7 +161,7 @@ class _Clients:
         except ConnectionClosed as closed:
             _log.info("client %s is gone: %s", connection.remote_address, closed)
         finally:
-            self.count -= 1
+            self._tasks.remove(task)
 
     async def _answer(self, connection: ServerConnection, content: str | bytes) -> str | bytes:
         """Actions, or the text of what went wrong."""
