@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import yaml
 
 from vla_ros.errors import ParameterError, VlaError
 from vla_ros.learn.scores import wilson_interval
-from vla_ros.learn.train_options import check_names, read_options, with_numbers
+from vla_ros.learn.train_options import TrainOptions, check_names, read_options, with_numbers
+from vla_ros.policy.checkpoint import read_checkpoint
 from vla_ros.share import share_path
 
 # What is asked of each variant: the options of `evaluate`, and the column's head.
@@ -115,18 +118,31 @@ def _cell(counts: Mapping[str, int]) -> str:
 
 
 def _train(arguments: argparse.Namespace, folder: Path, options: Mapping[str, Any]) -> None:
-    """Train into `folder`, or go on there; nothing when that training is finished."""
+    """Train into `folder`, or go on there; nothing when that training is finished.
+
+    Raises:
+        ParameterError: What is finished there had other options.
+        VlaError: It failed; it has said why.
+    """
     if arguments.samples is not None:
         options = {**options, "samples": arguments.samples}
+    if (folder / "finished").exists():
+        _check_same(folder, read_options(None, {**options, "data": arguments.data}))
+        return
     config = folder.with_suffix(".yaml")
     config.write_text(yaml.safe_dump(dict(options)))
-    if (folder / "finished").exists():
-        return
     command = ["train", "--config", config, "--data", arguments.data, "--out", folder]
     command += ["--threads", arguments.threads] if arguments.threads else []
     command += ["--resume"] if (folder / "training_state.pt").exists() else []
     _run(command)
     (folder / "finished").touch()
+
+
+def _check_same(folder: Path, wanted: TrainOptions) -> None:
+    """Refuse to show a training under options that it did not have."""
+    problems = wanted.differences(read_checkpoint(folder).training, folder)
+    if problems:
+        raise ParameterError(f"ablate: choose another --out, or delete {folder}", problems)
 
 
 def _evaluate(
@@ -145,12 +161,30 @@ def _evaluate(
 
 
 def _run(words: Sequence[object]) -> None:
-    """Run a subcommand.
+    """Run a subcommand; Ctrl-C and SIGTERM end us after it, which has something to save.
 
     Raises:
+        KeyboardInterrupt: It was ended so.
         VlaError: It failed; it has said why.
     """
     text = [str(word) for word in words]
-    status = subprocess.run([sys.executable, "-m", "vla_ros", *text], check=False).returncode
+    children: list[subprocess.Popen[bytes]] = []
+    asked = Event()
+
+    def stop(number: int, frame: object) -> None:
+        asked.set()
+        for child in children if number == signal.SIGTERM else []:  # Ctrl-C comes to it by itself
+            child.terminate()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        children.append(subprocess.Popen([sys.executable, "-m", "vla_ros", *text]))
+        status = children[0].wait()
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    if asked.is_set():
+        raise KeyboardInterrupt
     if status:
         raise VlaError(f"ablate: `vla {' '.join(text)}` ended with status {status}")

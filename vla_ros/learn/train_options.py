@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -160,6 +161,22 @@ class TrainOptions:
             "init": self.init.name if self.init else None,
             "wordings": self.wordings.name if self.wordings else None,
         }
+
+    def differences(self, before: Mapping[str, Any], folder: Path) -> list[str]:
+        """What is not as the training in `folder` had it, a sentence each.
+
+        Args:
+            before: Its `fingerprint`, as JSON has it; of before an option was there, it had what
+                is its default now.
+            folder: Its folder, for the sentences.
+        """
+        had = TrainOptions.defaults() | dict(before)
+        now = json.loads(json.dumps(self.fingerprint(), default=str))
+        return [
+            f"{key} is {value}, the training in {folder} has {had.get(key)}"
+            for key, value in now.items()
+            if value != had.get(key)
+        ]
 
 
 def _is_number(value: object) -> bool:

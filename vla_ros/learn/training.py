@@ -137,14 +137,7 @@ class Training:
             CheckpointError: Its state is missing or corrupt.
         """
         state = read_state(self._out / STATE_FILE)
-        # A state of before an option was there had what is its default now.
-        before = TrainOptions.defaults() | json.loads(state["extra"]["options"])
-        now = json.loads(json.dumps(self.options.fingerprint(), default=str))
-        problems = [
-            f"{key} is {value}, the training in {self._out} has {before.get(key)}"
-            for key, value in now.items()
-            if value != before.get(key)
-        ]
+        problems = self.options.differences(json.loads(state["extra"]["options"]), self._out)
         processes = state["extra"].get("processes", 1)
         if processes != self._team.size:
             problems.append(f"it ran in {processes} process(es), now there are {self._team.size}")
