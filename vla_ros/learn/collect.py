@@ -22,6 +22,7 @@ from vla_ros.learn.recording import (
     record_demonstration,
     record_moments,
 )
+from vla_ros.option_types import natural, positive_int
 from vla_ros.policy_protocol import Policy
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
@@ -45,17 +46,19 @@ _SHARES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `collect`."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
-    parser.add_argument("--episodes", type=int, default=2000, help="number of episodes, all tasks")
+    parser.add_argument(
+        "--episodes", type=natural, default=2000, help="number of episodes, all tasks"
+    )
     parser.add_argument(
         "--moments",
-        type=int,
+        type=natural,
         default=0,
         help="number of further scenes of which only the first moment is recorded, once for each "
         "block and for the drawer: cheap, and the words alone tell which is meant",
     )
     parser.add_argument(
         "--corrections",
-        type=int,
+        type=natural,
         default=0,
         help="number of further scenes in which the policy of --checkpoint and the expert take "
         "turns; what the expert does is recorded. Those in --out count, whatever policy was in "
@@ -66,11 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=natural,
         default=FIRST_SEED,
         help="seed of the first scene; evaluation uses others",
     )
-    parser.add_argument("--jobs", type=int, default=2, help="number of processes")
+    parser.add_argument("--jobs", type=positive_int, default=2, help="number of processes")
     parser.add_argument(
         "--robot", type=Path, default=None, help="robot file (default: config/panda.yaml)"
     )

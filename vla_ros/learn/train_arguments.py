@@ -8,6 +8,7 @@ from typing import Any
 
 from vla_ros.learn.train_options import DISTORTIONS, TRAIN_PRECISIONS, TrainOptions
 from vla_ros.model.config import HEADS, PRESETS, TEXT_ENCODERS
+from vla_ros.option_types import natural, positive, positive_int
 from vla_ros.policy_protocol import DEVICES
 
 _DISTORTIONS = {
@@ -145,8 +146,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(left, right); not those that name the drawer or the tray, which stand on one side. "
         "Needs `mirror` in the robot file",
     )
-    add("--seed", type=int, help=f"the same seed gives the same weights (default: {defaults.seed})")
-    add("--threads", type=int, help="CPU threads (default: torch's choice)")
+    add(
+        "--seed",
+        type=natural,
+        help=f"the same seed gives the same weights (default: {defaults.seed})",
+    )
+    add("--threads", type=positive_int, help="CPU threads (default: torch's choice)")
     add(
         "--device",
         choices=DEVICES,
@@ -160,13 +165,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--minutes",
-        type=float,
+        type=positive,
         help="stop after this many minutes if that comes before --samples; the learning rate "
         "falls to zero by then, so the weights depend on the machine's speed",
     )
     add(
         "--save-every",
-        type=float,
+        type=positive,
         default=5.0,
         metavar="MINUTES",
         help="minutes between saves (default: %(default)s)",

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from vla_ros.option_types import positive
 from vla_ros.policy.checkpoint import Checkpoint
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros.check.files import check_checkpoint, check_robot_file
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-ros", action="store_true", help="only the files, not the live graph")
     add(
         "--seconds",
-        type=float,
+        type=positive,
         default=_LISTEN_S,
         help=f"how long to listen to the graph (default: {_LISTEN_S:g})",
     )
