@@ -26,6 +26,7 @@ GROUND = frozenset(
         "image",
         "inverse_kinematics",
         "kinematics",
+        "option_types",
         "policy_protocol",
         "robot_check",
         "robot_config",

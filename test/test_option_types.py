@@ -17,7 +17,6 @@ from vla_ros import cli
         ("train --out run --minutes 0", "--minutes: got 0; valid: a number above 0"),
         ("train --out run --minutes nan", "--minutes: got nan; valid: a number"),
         ("train --out run --threads 0", "--threads: got 0; valid: a whole number from 1 on"),
-        ("bench chunks --jobs 0", "--jobs: got 0; valid: a whole number from 1 on"),
     ],
 )
 def test_a_number_out_of_range_is_refused_with_its_option(command, words, capsys):

@@ -23,7 +23,6 @@ from vla_ros.bench.report import add_output_arguments, machine, write_report
 from vla_ros.bench.smoothness import together
 from vla_ros.errors import ParameterError
 from vla_ros.learn.scores import wilson_interval
-from vla_ros.option_types import natural, positive_int
 from vla_ros.policy.check import find_misfits
 from vla_ros.policy.checkpoint import read_spec
 from vla_ros.robot_config import JOINS, load_robot
@@ -42,20 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--checkpoint", type=Path, help="folder of the checkpoint (default: the shipped one)")
     add("--robot", type=Path, help="robot file (default: config/panda.yaml)")
-    add(
-        "--episodes",
-        type=positive_int,
-        default=20,
-        help="episodes of each task in each row (default: 20)",
-    )
-    add("--seed", type=natural, default=1000, help="seed of the first scene (default: 1000)")
+    add("--episodes", type=int, default=20, help="episodes of each task in each row (default: 20)")
+    add("--seed", type=int, default=1000, help="seed of the first scene (default: 1000)")
     add("--tasks", help=f"tasks with commas between (default: {','.join(TASKS)})")
     add(
         "--latencies-ms",
         default=LATENCIES_MS,
         help=f"simulated times of an inference, with commas between (default: {LATENCIES_MS})",
     )
-    add("--jobs", type=positive_int, default=2, help="number of processes (default: 2)")
+    add("--jobs", type=int, default=2, help="number of processes (default: 2)")
     add_output_arguments(parser)
 
 

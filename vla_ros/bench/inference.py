@@ -30,7 +30,6 @@ from vla_ros.model.config import PRESETS, preset
 from vla_ros.model.packed import PackedLinear
 from vla_ros.model.tokenizer import PAD
 from vla_ros.model.vla import VLAModel
-from vla_ros.option_types import natural, positive_int
 from vla_ros.policy.fast_path import Fuse, choose_fuse
 
 _TEXT_TOKENS, _WORDS = 77, 12
@@ -52,15 +51,8 @@ class Inputs(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--preset", choices=PRESETS, default="base", help="size of the model")
-    parser.add_argument(
-        "--rounds",
-        type=positive_int,
-        default=10,
-        help="how often to time each of them",
-    )
-    parser.add_argument(
-        "--threads", type=natural, default=0, help="CPU threads; 0 leaves it to torch"
-    )
+    parser.add_argument("--rounds", type=int, default=10, help="how often to time each of them")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
     add_output_arguments(parser)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from vla_ros.bench.report import add_output_arguments, machine, write_report
 from vla_ros.datatypes import ActionChunk, FloatArray, Frame, Observation, RobotState
-from vla_ros.option_types import positive, positive_int
 from vla_ros.policy_protocol import CameraSpec, PolicySpec
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.runtime import ControlLoop, InlineWorker, ThreadWorker
@@ -28,15 +27,8 @@ _MATRIX = np.full((512, 512), 1e-3, np.float32)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--robot", type=Path, help="robot file (default: config/panda.yaml)")
-    parser.add_argument(
-        "--seconds", type=positive, default=10.0, help="how long to tick at the rate"
-    )
-    parser.add_argument(
-        "--steps",
-        type=positive_int,
-        default=20_000,
-        help="how many steps to time alone",
-    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long to tick at the rate")
+    parser.add_argument("--steps", type=int, default=20_000, help="how many steps to time alone")
     add_output_arguments(parser)
 
 

@@ -27,7 +27,6 @@ from vla_ros.bench.cores import core_times_s, taken_core
 from vla_ros.bench.report import add_output_arguments, machine, print_table, write_report
 from vla_ros.datatypes import FloatArray
 from vla_ros.errors import NodeError, ParameterError
-from vla_ros.option_types import natural, positive, positive_int
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.ros.interruption import Interruption
 from vla_ros.ros.node_process import NodeProcess, prepare_environment
@@ -61,10 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--robot", type=Path, help="robot file (default: config/panda.yaml)")
     add("--checkpoint", type=Path, help="folder of the policy (default: the shipped one)")
     add("--instruction", default=_WORDS, help=f"what it is told (default: {_WORDS})")
-    add("--seconds", type=positive, default=20.0, help="how long to measure each")
-    add("--camera-hz", type=positive, default=30.0, help="rate of the pretended cameras")
-    add("--picture-px", type=positive_int, default=224, help="height and width of their pictures")
-    add("--threads", type=natural, default=1, help="CPU threads of the policy")
+    add("--seconds", type=float, default=20.0, help="how long to measure each")
+    add("--camera-hz", type=float, default=30.0, help="rate of the pretended cameras")
+    add("--picture-px", type=int, default=224, help="height and width of their pictures")
+    add("--threads", type=int, default=1, help="CPU threads of the policy")
     add_output_arguments(parser)
 
 

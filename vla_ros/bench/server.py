@@ -17,7 +17,6 @@ from vla_ros.bench.report import add_output_arguments, machine, print_table, wri
 from vla_ros.bench.server_load import SPEC, Served, measure
 from vla_ros.datatypes import FloatArray
 from vla_ros.errors import ParameterError
-from vla_ros.option_types import not_negative, positive
 
 _MOST_CLIENTS = 256
 _PASS_MS, _ROW_MS = 20.0, 1.0
@@ -26,15 +25,10 @@ _PASS_MS, _ROW_MS = 20.0, 1.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("--seconds", type=positive, default=3.0, help="how long to ask in each measurement")
+    add("--seconds", type=float, default=3.0, help="how long to ask in each measurement")
     add("--clients", default="1,4,16", help="how many robots ask at once, with commas between")
-    add(
-        "--pass-ms",
-        type=not_negative,
-        default=_PASS_MS,
-        help="time of a pass of the pretended policy",
-    )
-    add("--row-ms", type=not_negative, default=_ROW_MS, help="and for each observation in it")
+    add("--pass-ms", type=float, default=_PASS_MS, help="time of a pass of the pretended policy")
+    add("--row-ms", type=float, default=_ROW_MS, help="and for each observation in it")
     add_output_arguments(parser)
 
 

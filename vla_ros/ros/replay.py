@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vla_ros.errors import ParameterError
-from vla_ros.option_types import not_negative
 from vla_ros.policy.checkpoint import read_checkpoint
 from vla_ros.robot_config import load_robot
 from vla_ros.ros.replay_bag import Recording
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", type=Path, required=True, help="folder of the policy")
     add(
         "--tolerance",
-        type=not_negative,
+        type=float,
         default=_TOLERANCE,
         help=f"what counts as the same [rad, m, rad/s] (default: {_TOLERANCE:g})",
     )
