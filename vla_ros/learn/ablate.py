@@ -181,6 +181,8 @@ def _run(words: Sequence[object]) -> None:
     before = [signal.signal(number, stop) for number in numbers]
     try:
         children.append(subprocess.Popen([sys.executable, "-m", "vla_ros", *text]))
+        if asked.is_set():  # before there was a child to tell
+            children[0].terminate()
         status = children[0].wait()
     finally:
         for number, handler in zip(numbers, before, strict=True):
