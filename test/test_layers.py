@@ -26,7 +26,7 @@ GROUND = frozenset(
         "image",
         "inverse_kinematics",
         "kinematics",
-        "option_types",
+        "option_ranges",
         "policy_protocol",
         "robot_check",
         "robot_config",

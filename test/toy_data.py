@@ -1,15 +1,27 @@
-"""A tiny dataset in memory, for tests that train."""
+"""A tiny dataset in memory, and options that suit it, for tests that train."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.episode import EpisodeInfo
+from vla_ros.learn.train_options import TrainOptions
 from vla_ros.robot_config import RobotConfig
+from vla_ros.share import share_path
 
 TASKS = ("pick_object", "open_drawer")
 LENGTH, EPISODES = 12, 10
+TOY_OPTIONS = TrainOptions(
+    data=Path("toy"),
+    robot_file=share_path("config/panda.yaml"),
+    preset="tiny",
+    samples=80,
+    batch=8,
+    device="cpu",
+)
 
 
 def toy_dataset(robot: RobotConfig, count: int = EPISODES) -> Dataset:

@@ -65,5 +65,5 @@ def test_outputs_that_differ_are_noticed():
 
 
 def test_rounds_that_make_no_sense_are_refused():
-    with pytest.raises(ParameterError, match="--rounds is 0"):
+    with pytest.raises(ParameterError, match="--rounds: got 0; valid: from 1"):
         inference.run(arguments("--rounds", "0"))

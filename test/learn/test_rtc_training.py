@@ -8,33 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_data import toy_dataset
+from toy_data import TOY_OPTIONS, toy_dataset
 
 from vla_ros.errors import CheckpointError, ParameterError
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.objectives import delayed
 from vla_ros.learn.task_errors import TaskErrors
-from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.training import Training
 from vla_ros.model.vision import to_input
 from vla_ros.policy.check import check_fits
 from vla_ros.policy.checkpoint import read_checkpoint, read_weights
 from vla_ros.robot_config import RobotConfig, load_robot
-from vla_ros.share import share_path
-
-OPTIONS = TrainOptions(
-    data=Path("toy"),
-    robot_file=share_path("config/panda.yaml"),
-    preset="tiny",
-    samples=80,
-    batch=8,
-    device="cpu",
-)
 
 
 @pytest.fixture(scope="module")
 def robot() -> RobotConfig:
-    return load_robot(OPTIONS.robot_file)
+    return load_robot(TOY_OPTIONS.robot_file)
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +31,9 @@ def dataset(robot: RobotConfig) -> Dataset:
     return toy_dataset(robot)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def begin(dataset: Dataset, robot: RobotConfig, out: Path, **changes: object) -> Training:
     out.mkdir(exist_ok=True)
-    return Training(replace(OPTIONS, **changes), out, dataset, robot)
+    return Training(replace(TOY_OPTIONS, **changes), out, dataset, robot)
 
 
 def test_every_delay_is_drawn_as_often_and_given_steps_do_not_count(
@@ -141,4 +125,4 @@ def test_more_steps_than_a_chunk_has_are_refused(
     with pytest.raises(ParameterError, match="rtc_delay_steps is 4, .* from 0 to 3, less than the"):
         begin(dataset, robot, tmp_path, rtc_delay_steps=4)
     with pytest.raises(ParameterError, match="rtc_delay_steps is -1, it must be a whole number"):
-        replace(OPTIONS, rtc_delay_steps=-1)
+        replace(TOY_OPTIONS, rtc_delay_steps=-1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_data import EPISODES, LENGTH, TASKS, toy_dataset
+from toy_data import EPISODES, LENGTH, TASKS, TOY_OPTIONS, toy_dataset
 
 from vla_ros.errors import CheckpointError, DatasetError, ParameterError
 from vla_ros.learn.curves import plot_metrics, read_metrics
@@ -31,9 +31,6 @@ from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
 
 ROBOT_FILE = share_path("config/panda.yaml")
-OPTIONS = TrainOptions(
-    data=Path("toy"), robot_file=ROBOT_FILE, preset="tiny", samples=80, batch=8, device="cpu"
-)
 NO_LIMIT = Limits(minutes=None, save_every_minutes=60)
 
 
@@ -47,14 +44,9 @@ def dataset(robot: RobotConfig) -> Dataset:
     return toy_dataset(robot)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def begin(dataset: Dataset, robot: RobotConfig, out: Path, **changes: object) -> Training:
     out.mkdir(exist_ok=True)
-    return Training(replace(OPTIONS, **changes), out, dataset, robot)
+    return Training(replace(TOY_OPTIONS, **changes), out, dataset, robot)
 
 
 def assert_same(one: NamedWeights, other: NamedWeights) -> None:
@@ -201,7 +193,7 @@ def test_what_is_written_is_a_policy_for_the_robot(
     dataset: Dataset, robot: RobotConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="vla_ros")
-    options = replace(OPTIONS, horizon=8)
+    options = replace(TOY_OPTIONS, horizon=8)
     training = Training(options, tmp_path, dataset, robot, tensorboard=True)
     train(training, NO_LIMIT)
     policy = VLAPolicy.load(tmp_path, device="cpu")
@@ -387,7 +379,7 @@ def test_object_words_must_be_words_of_the_data(
     with pytest.raises(ParameterError, match="no instruction of the data has the words mauve"):
         begin(dataset, robot, tmp_path, object_words=["red", "mauve"])
     with pytest.raises(ParameterError, match="object_words is 'red', it must be a list of words"):
-        replace(OPTIONS, object_words="red")
+        replace(TOY_OPTIONS, object_words="red")
 
 
 def test_a_checkpoint_of_another_kind_is_no_beginning(
@@ -455,7 +447,7 @@ def test_mixed_precision_is_near_and_keeps_fp32_weights(
 
 def test_wrong_options_are_told_at_once() -> None:
     with pytest.raises(ParameterError) as caught:
-        replace(OPTIONS, samples=0, lr=-1.0, target_weight=-0.1)
+        replace(TOY_OPTIONS, samples=0, lr=-1.0, target_weight=-0.1)
     assert len(caught.value.problems) == 3
 
 

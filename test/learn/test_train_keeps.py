@@ -7,36 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from toy_data import toy_dataset
+from toy_data import TOY_OPTIONS, toy_dataset
 
 from vla_ros import cli
 from vla_ros.errors import TrainingError
 from vla_ros.learn.train import Limits, train
-from vla_ros.learn.train_options import TrainOptions
 from vla_ros.learn.training import STATE_FILE, Training
 from vla_ros.policy.checkpoint import CONFIG, WEIGHTS, read_weights
 from vla_ros.robot_config import load_robot
-from vla_ros.share import share_path
-
-OPTIONS = TrainOptions(
-    data=Path("toy"),
-    robot_file=share_path("config/panda.yaml"),
-    preset="tiny",
-    samples=80,
-    batch=8,
-    device="cpu",
-)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def begin(out: Path, **changes: object) -> Training:
-    robot = load_robot(OPTIONS.robot_file)
-    return Training(replace(OPTIONS, **changes), out, toy_dataset(robot), robot)
+    robot = load_robot(TOY_OPTIONS.robot_file)
+    return Training(replace(TOY_OPTIONS, **changes), out, toy_dataset(robot), robot)
 
 
 def test_a_policy_without_its_training_is_not_overwritten(tmp_path: Path, capsys) -> None:

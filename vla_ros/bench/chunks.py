@@ -23,6 +23,7 @@ from vla_ros.bench.report import add_output_arguments, machine, write_report
 from vla_ros.bench.smoothness import together
 from vla_ros.errors import ParameterError
 from vla_ros.learn.scores import wilson_interval
+from vla_ros.option_ranges import FROM_0, FROM_1, out_of_range
 from vla_ros.policy.check import find_misfits
 from vla_ros.policy.checkpoint import read_spec
 from vla_ros.robot_config import JOINS, load_robot
@@ -102,9 +103,7 @@ def _checked(arguments: argparse.Namespace) -> tuple[list[float], list[str]]:
             f"--latencies-ms: got {arguments.latencies_ms!r}; valid: numbers from 0 to "
             f"{_LONGEST_MS} with commas between"
         )
-    for name, least in (("episodes", 1), ("seed", 0), ("jobs", 1)):
-        if getattr(arguments, name) < least:
-            problems.append(f"--{name}: got {getattr(arguments, name)}; valid: from {least}")
+    problems += out_of_range(arguments, {"episodes": FROM_1, "seed": FROM_0, "jobs": FROM_1})
     if problems:
         raise ParameterError("bench chunks", problems)
     tasks = [check_task(task) for task in (arguments.tasks or ",".join(TASKS)).split(",")]

@@ -30,6 +30,7 @@ from vla_ros.model.config import PRESETS, preset
 from vla_ros.model.packed import PackedLinear
 from vla_ros.model.tokenizer import PAD
 from vla_ros.model.vla import VLAModel
+from vla_ros.option_ranges import FROM_1, out_of_range
 from vla_ros.policy.fast_path import Fuse, choose_fuse
 
 _TEXT_TOKENS, _WORDS = 77, 12
@@ -59,12 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print and write; returns the exit status, 1 when the outputs differ."""
-    if not (arguments.rounds >= 1 and 0 <= arguments.threads <= 256):
-        problem = (
-            f"--rounds is {arguments.rounds}, --threads {arguments.threads}; valid: --rounds 1 or "
-            "more, --threads 0 to 256"
-        )
-        raise ParameterError("bench inference", [problem])
+    if problems := out_of_range(arguments, {"rounds": FROM_1, "threads": (0, 256)}):
+        raise ParameterError("bench inference", problems)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     model, inputs = _untrained(arguments.preset, cameras=("front",), tokens=_TEXT_TOKENS)

@@ -27,6 +27,7 @@ from vla_ros.bench.cores import core_times_s, taken_core
 from vla_ros.bench.report import add_output_arguments, machine, print_table, write_report
 from vla_ros.datatypes import FloatArray
 from vla_ros.errors import NodeError, ParameterError
+from vla_ros.option_ranges import out_of_range
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.ros.interruption import Interruption
 from vla_ros.ros.node_process import NodeProcess, prepare_environment
@@ -258,11 +259,7 @@ def _check(arguments: argparse.Namespace, robot: RobotConfig) -> None:
     """
     ranges = {"seconds": (1, 600), "camera_hz": (1, 200), "picture_px": (16, 2048)}
     ranges["threads"] = (1, 256)
-    problems = [
-        f"--{name.replace('_', '-')}: got {value:g}; valid: {low} to {high}"
-        for name, (low, high) in ranges.items()
-        if not low <= (value := getattr(arguments, name)) <= high
-    ]
+    problems = out_of_range(arguments, ranges)
     unknown = [name for name in arguments.policies.split(",") if name not in _POLICIES]
     if unknown:
         problems.append(f"--policies: got {', '.join(unknown)}; valid: {', '.join(_POLICIES)}")

@@ -14,8 +14,9 @@ from pathlib import Path
 from vla_ros.demo.console import Console
 from vla_ros.demo.pictures import write_film, write_stills
 from vla_ros.demo.report import table, verdict
+from vla_ros.errors import ParameterError
 from vla_ros.learn.rollout import TIME_LIMIT_S
-from vla_ros.option_types import natural, positive
+from vla_ros.option_ranges import FROM_0, out_of_range
 from vla_ros.ros.stage import Cue, StageOptions, open_stage
 from vla_ros.ros.take import Take
 from vla_ros.share import share_path
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--robot", type=Path, help="robot file (default: config/panda.yaml)")
     add("--device", default="auto", help="where the policy computes: auto, cpu or cuda")
     add("--tasks", help=f"tasks with commas between (default: {','.join(t for t, _ in SCENES)})")
-    add("--seed", type=natural, help="seed of every scene (default: one of its own for each)")
+    add("--seed", type=int, help="seed of every scene (default: one of its own for each)")
     add(
         "--instruction",
         nargs="+",
@@ -40,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="words to use instead, for one task after another; {color}, {direction} and {place} "
         "stand for what the scene asks for, and success is judged by that",
     )
-    add("--time-limit-s", type=positive, default=TIME_LIMIT_S, help="simulated time of an episode")
+    add("--time-limit-s", type=float, default=TIME_LIMIT_S, help="simulated time of an episode")
     add(
         "--real-time-factor",
-        type=positive,
+        type=float,
         default=1.0,
         help="simulated seconds a second; below 1 on a busy machine (default: 1)",
     )
@@ -52,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Play, tell, write; returns 1 when the policy moved nothing or never succeeded."""
+    ranges = {"seed": FROM_0, "time_limit_s": (0.1, 600), "real_time_factor": (0.01, 100)}
+    if problems := out_of_range(arguments, ranges):
+        raise ParameterError("demo", problems)
     console = Console()
     takes = _play(_options(arguments), plan(arguments), arguments.time_limit_s, console)
     console.say("")

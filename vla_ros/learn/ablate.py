@@ -21,7 +21,7 @@ import yaml
 from vla_ros.errors import ParameterError, VlaError
 from vla_ros.learn.scores import wilson_interval
 from vla_ros.learn.train_options import TrainOptions, check_names, read_options, with_numbers
-from vla_ros.option_types import natural, positive_int
+from vla_ros.option_ranges import FROM_0, FROM_1, out_of_range
 from vla_ros.policy.checkpoint import read_checkpoint
 from vla_ros.share import share_path
 
@@ -31,6 +31,9 @@ _QUESTIONS = {
     "new wordings": ("--wordings", "heldout"),
     "new pairs": ("--combinations", "heldout"),
 }
+
+_RANGES = {"samples": FROM_1, "seeds": FROM_1, "episodes": FROM_1, "seed": FROM_0, "jobs": FROM_1}
+_RANGES |= {"threads": FROM_1}
 
 Results = dict[str, dict[str, dict[str, int]]]
 """Variant → question → episodes and successes, of all its seeds together."""
@@ -47,17 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--data", type=Path, required=True, help="folder of the dataset")
     add("--out", type=Path, required=True, help="folder for the trainings and the results")
-    add("--samples", type=positive_int, help="samples of each training (default: the file's)")
-    add("--seeds", type=positive_int, default=2, help="trainings of each variant, seeds from 0 on")
-    add("--episodes", type=positive_int, default=20, help="episodes of each task and training")
-    add("--seed", type=natural, default=1000, help="seed of the first scene")
-    add("--jobs", type=positive_int, default=2, help="number of processes of an evaluation")
-    add("--threads", type=positive_int, help="CPU threads of a training (default: torch's choice)")
+    add("--samples", type=int, help="samples of each training (default: the file's)")
+    add("--seeds", type=int, default=2, help="trainings of each variant, seeds from 0 on")
+    add("--episodes", type=int, default=20, help="episodes of each task and training")
+    add("--seed", type=int, default=1000, help="seed of the first scene")
+    add("--jobs", type=int, default=2, help="number of processes of an evaluation")
+    add("--threads", type=int, help="CPU threads of a training (default: torch's choice)")
     add("--json", type=Path, help="file to write the table's numbers to")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, evaluate, print the table."""
+    if problems := out_of_range(arguments, _RANGES):
+        raise ParameterError("ablate", problems)
     variants = read_variants(arguments.variants or share_path("config/train/ablations.yaml"))
     arguments.out.mkdir(parents=True, exist_ok=True)
     results: Results = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from vla_ros.errors import ParameterError
 from vla_ros.learn.dataset_writer import DatasetWriter
 from vla_ros.learn.episode import EpisodeData
 from vla_ros.learn.expert_policy import STEP_S
@@ -22,7 +23,7 @@ from vla_ros.learn.recording import (
     record_demonstration,
     record_moments,
 )
-from vla_ros.option_types import natural, positive_int
+from vla_ros.option_ranges import FROM_0, FROM_1, out_of_range
 from vla_ros.policy_protocol import Policy
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
@@ -34,6 +35,8 @@ FIRST_SEED = 100_000
 FIRST_MOMENT = 1_000_000
 # And from here on, of scenes in which a policy and the expert take turns.
 FIRST_CORRECTION = 2_000_000
+_RANGES = {"episodes": FROM_0, "moments": FROM_0, "corrections": FROM_0, "seed": FROM_0}
+_RANGES |= {"jobs": FROM_1}
 _SHARES = {
     "pick_object": 0.22,
     "place_object": 0.29,
@@ -46,19 +49,17 @@ _SHARES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `collect`."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
-    parser.add_argument(
-        "--episodes", type=natural, default=2000, help="number of episodes, all tasks"
-    )
+    parser.add_argument("--episodes", type=int, default=2000, help="number of episodes, all tasks")
     parser.add_argument(
         "--moments",
-        type=natural,
+        type=int,
         default=0,
         help="number of further scenes of which only the first moment is recorded, once for each "
         "block and for the drawer: cheap, and the words alone tell which is meant",
     )
     parser.add_argument(
         "--corrections",
-        type=natural,
+        type=int,
         default=0,
         help="number of further scenes in which the policy of --checkpoint and the expert take "
         "turns; what the expert does is recorded. Those in --out count, whatever policy was in "
@@ -69,11 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=natural,
+        type=int,
         default=FIRST_SEED,
         help="seed of the first scene; evaluation uses others",
     )
-    parser.add_argument("--jobs", type=positive_int, default=2, help="number of processes")
+    parser.add_argument("--jobs", type=int, default=2, help="number of processes")
     parser.add_argument(
         "--robot", type=Path, default=None, help="robot file (default: config/panda.yaml)"
     )
@@ -81,6 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Collect, going on where an interrupted collection stopped."""
+    if problems := out_of_range(arguments, _RANGES):
+        raise ParameterError("collect", problems)
     path = arguments.robot or share_path("config/panda.yaml")
     with _open_writer(arguments.out, load_robot(path)) as writer:
         wanted = _wanted(arguments)

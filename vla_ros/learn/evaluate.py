@@ -26,13 +26,16 @@ from vla_ros.learn.scores import (
     table,
 )
 from vla_ros.learn.wordings import read_templates
-from vla_ros.option_types import natural, not_negative, positive, positive_int
+from vla_ros.option_ranges import FROM_0, FROM_1, out_of_range
 from vla_ros.share import share_path
 from vla_ros.sim.disturbance import DISTURBANCES, check_disturbance
 from vla_ros.sim.tasks import COMBINATIONS, TASKS, check_task
 
 SWITCH_S = 1.5
 POLICIES = ("checkpoint", "expert", "random")
+
+_RANGES = {"episodes": FROM_1, "seed": FROM_0, "jobs": FROM_1}
+_RANGES |= {"latency_s": (0, 10), "real_time_factor": (0.01, 100)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,19 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="robot file (default: config/panda.yaml); with --through-ros several, to compare the "
         "outputs to the arm that they choose",
     )
-    add("--episodes", type=positive_int, default=20, help="episodes of each task (default: 20)")
-    add("--seed", type=natural, default=1000, help="seed of the first scene (default: 1000)")
+    add("--episodes", type=int, default=20, help="episodes of each task (default: 20)")
+    add("--seed", type=int, default=1000, help="seed of the first scene (default: 1000)")
     add("--tasks", help=f"tasks with commas between (default: {','.join(TASKS)})")
     add("--combinations", choices=COMBINATIONS, default="seen", help="pairs of verb and colour")
     add("--wordings", choices=("seen", "heldout"), default="seen", help="templates of the words")
     add("--instructions", type=Path, help="YAML: task → list of texts to use, in turn")
-    add(
-        "--latency-s",
-        type=not_negative,
-        default=0.05,
-        help="simulated time of an inference, in seconds",
-    )
-    add("--jobs", type=positive_int, default=2, help="number of processes")
+    add("--latency-s", type=float, default=0.05, help="simulated time of an inference, in seconds")
+    add("--jobs", type=int, default=2, help="number of processes")
     add("--json", type=Path, help="file to write the results to")
     films = parser.add_mutually_exclusive_group()
     films.add_argument("--video", type=Path, help="folder to write a film of every episode to")
@@ -75,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--switch",
-        type=not_negative,
+        type=float,
         nargs="?",
         const=SWITCH_S,
         metavar="SECONDS",
@@ -92,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--through-ros", action="store_true", help="run over ROS topics: sim_node and vla_node")
     add(
         "--real-time-factor",
-        type=positive,
+        type=float,
         default=1.0,
         help="with --through-ros: simulated seconds a second; below 1 on a busy machine",
     )
@@ -181,6 +179,7 @@ def _check(arguments: argparse.Namespace, disturbances: list[str]) -> None:
         problems.append(
             f"--switch: {arguments.switch} s; valid: from 0 to below {TIME_LIMIT_S:g} s"
         )
+    problems += out_of_range(arguments, _RANGES)
     if problems:
         raise ParameterError("evaluate", problems)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,11 +27,14 @@ from vla_ros.learn.team import ALONE, Team, assembled
 from vla_ros.learn.train_arguments import add_arguments
 from vla_ros.learn.train_options import read_options
 from vla_ros.learn.training import STATE_FILE, Training
+from vla_ros.option_ranges import FROM_1, out_of_range
 from vla_ros.policy.checkpoint import CONFIG
 
 __all__ = ["Limits", "add_arguments", "run", "train"]
 
 _log = logging.getLogger(__name__)
+# Those that no YAML file holds; `TrainOptions` looks at the others.
+_RANGES = {"threads": FROM_1, "minutes": (0.01, math.inf), "save_every": (0.01, math.inf)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,8 @@ class Limits:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, saving now and then; Ctrl-C and SIGTERM save and stop."""
+    if problems := out_of_range(arguments, _RANGES):
+        raise ParameterError("train", problems)
     options = read_options(arguments.config, vars(arguments))
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)

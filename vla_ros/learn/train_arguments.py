@@ -8,7 +8,6 @@ from typing import Any
 
 from vla_ros.learn.train_options import DISTORTIONS, TRAIN_PRECISIONS, TrainOptions
 from vla_ros.model.config import HEADS, PRESETS, TEXT_ENCODERS
-from vla_ros.option_types import natural, positive, positive_int
 from vla_ros.policy_protocol import DEVICES
 
 _DISTORTIONS = {
@@ -148,10 +147,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--seed",
-        type=natural,
+        type=int,
         help=f"the same seed gives the same weights (default: {defaults.seed})",
     )
-    add("--threads", type=positive_int, help="CPU threads (default: torch's choice)")
+    add("--threads", type=int, help="CPU threads (default: torch's choice)")
     add(
         "--device",
         choices=DEVICES,
@@ -165,13 +164,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--minutes",
-        type=positive,
+        type=float,
         help="stop after this many minutes if that comes before --samples; the learning rate "
         "falls to zero by then, so the weights depend on the machine's speed",
     )
     add(
         "--save-every",
-        type=positive,
+        type=float,
         default=5.0,
         metavar="MINUTES",
         help="minutes between saves (default: %(default)s)",

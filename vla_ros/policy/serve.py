@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 
 from vla_ros.errors import ParameterError, PolicyServerError
+from vla_ros.option_ranges import out_of_range
 from vla_ros.policy.batching import InferBatch
 from vla_ros.policy.server import ServerSettings, run_server
 from vla_ros.policy.server_process import ANNOUNCEMENT, API_KEY_VARIABLE
@@ -98,11 +99,7 @@ def _load(arguments: argparse.Namespace) -> tuple[PolicySpec, InferBatch, str]:
 def _settings(arguments: argparse.Namespace) -> ServerSettings:
     ranges = {"port": (0, 65535), "threads": (0, 256), "max_batch": (1, 256)}
     ranges |= {"max_clients": (1, 1024), "nice": (0, 19)}
-    problems = [
-        f"--{name.replace('_', '-')}: got {value}; valid: {low} to {high}"
-        for name, (low, high) in ranges.items()
-        if not low <= (value := getattr(arguments, name)) <= high
-    ]
+    problems = out_of_range(arguments, ranges)
     if (arguments.backend == LEROBOT) != (arguments.robot is not None):
         problems.append(
             f"--robot: goes with --backend {LEROBOT}, whose policies do not say what their numbers "

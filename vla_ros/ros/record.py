@@ -15,6 +15,7 @@ from pathlib import Path
 from vla_ros.errors import ParameterError
 from vla_ros.learn.dataset_writer import DatasetWriter
 from vla_ros.learn.demonstration import Demonstration
+from vla_ros.option_ranges import out_of_range
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.runtime.latest import check_instruction
 
@@ -123,12 +124,7 @@ def _check(arguments: argparse.Namespace) -> None:
     Raises:
         ParameterError: With all that are wrong.
     """
-    ranges = {"fps": (1, 100), "size_px": (16, 1024)}
-    problems = [
-        f"--{name.replace('_', '-')}: got {value}; valid: {low} to {high}"
-        for name, (low, high) in ranges.items()
-        if not low <= (value := getattr(arguments, name)) <= high
-    ]
+    problems = out_of_range(arguments, {"fps": (1, 100), "size_px": (16, 1024)})
     if arguments.size_px % 2:
         problems.append(f"--size-px: got {arguments.size_px}; valid: an even number, for the video")
     if problems:

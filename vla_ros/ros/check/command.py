@@ -9,7 +9,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from vla_ros.option_types import positive
+from vla_ros.errors import ParameterError
+from vla_ros.option_ranges import out_of_range
 from vla_ros.policy.checkpoint import Checkpoint
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros.check.files import check_checkpoint, check_robot_file
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-ros", action="store_true", help="only the files, not the live graph")
     add(
         "--seconds",
-        type=positive,
+        type=float,
         default=_LISTEN_S,
         help=f"how long to listen to the graph (default: {_LISTEN_S:g})",
     )
@@ -34,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check, print a line an item and a summary; 1 when there is an error."""
+    if problems := out_of_range(arguments, {"seconds": (0.1, 600)}):
+        raise ParameterError("check", problems)
     count = dict.fromkeys(Level, 0)
     for finding in findings(arguments):
         count[finding.level] += 1
