@@ -162,19 +162,20 @@ def test_servo_gets_its_command_type_first(make, spinner):
 def test_twist_moves_the_tip_as_the_command_does_and_corrects_what_is_missing(make, spinner):
     sink, heard, _ = make(TwistStamped, sink="servo_twist", **SERVO)
     before, after = HOME, HOME + 0.01 * np.arange(7) / 7
+    beside = HOME + 0.01 * np.eye(7)[0]
     sink.publish(command(before, stamp_s=10.0))
     sink.publish(command(after, stamp_s=10.02))
     sink._arm._loop.measured = RobotState(
-        position_rad=before, velocity_rad_s=np.zeros(7), gripper_open=1.0, stamp_s=10.04
+        position_rad=beside, velocity_rad_s=np.zeros(7), gripper_open=1.0, stamp_s=10.5
     )
-    sink.publish(command(after, stamp_s=10.04))
+    sink.publish(command(after, stamp_s=10.5))
     sink.hold()
     spinner.until(lambda: len(heard) == 4, "twists")
-    moved = (PANDA.chain.forward(after) - PANDA.chain.forward(before))[:3, 3]
+    tips = [PANDA.chain.forward(position)[:3, 3] for position in (before, after, beside)]
     linear = np.array([[m.twist.linear.x, m.twist.linear.y, m.twist.linear.z] for m in heard])
     np.testing.assert_allclose(linear[0], 0, atol=1e-12)
-    np.testing.assert_allclose(linear[1], moved / 0.02, atol=1e-9)
-    np.testing.assert_allclose(linear[2], 2.0 * moved, atol=1e-9)
+    np.testing.assert_allclose(linear[1], (tips[1] - tips[0]) / 0.02, atol=1e-9)
+    np.testing.assert_allclose(linear[2], 2.0 * (tips[1] - tips[2]), atol=1e-9)
     np.testing.assert_array_equal(linear[3], 0)
     assert [m.header.frame_id for m in heard] == ["panda_link0"] * 4
     assert seconds_from_stamp(heard[1].header.stamp) == pytest.approx(10.02)

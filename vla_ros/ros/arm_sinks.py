@@ -16,6 +16,7 @@ from vla_ros.robot_config import RobotConfig
 from vla_ros.ros import convert
 from vla_ros.ros.command_publishers import CommandPublishers
 from vla_ros.ros.servo import pose_msg, twist_msg
+from vla_ros.ros.tip_path import TipPath
 
 # Of the whole remaining plan: often enough for a new chunk to be followed soon, rare enough for the
 # controller to get somewhere.
@@ -149,6 +150,7 @@ class TwistSink:
     def __init__(self, robot: RobotConfig, publishers: CommandPublishers, loop: Lookahead) -> None:
         self._robot = robot
         self._loop = loop
+        self._path = TipPath()
         self._publisher = publishers.create(TwistStamped, robot.arm_sink.topic)
         self.begin()
 
@@ -158,15 +160,22 @@ class TwistSink:
 
     def send(self, commands: Sequence[Command], *, is_end: bool = False) -> None:
         """Publish the twist; the rest of a stop is one at rest, to which Servo decelerates."""
-        command, measured = commands[-1], self._loop.measured
-        previous, self._last = self._last, command
-        if previous is not None and not _continues(command, previous, self._robot):
-            previous = None
-        if is_end:
-            previous, measured = None, None
-        elif _is_stale(measured, command, self._robot.state.max_age_s):
-            measured = None
-        self._publisher.publish(twist_msg(command, previous, measured, self._robot))
+        command, previous = commands[-1], self._last
+        pose = self._robot.chain.forward(command.position_rad)
+        if previous is None or not _continues(command, previous, self._robot):
+            self._path.begin(command.stamp_s, pose)
+        else:
+            self._path.add(command.stamp_s, pose)
+        self._last = command
+        twist = np.zeros(6) if is_end else self._twist(command.stamp_s)
+        self._publisher.publish(twist_msg(command, twist, self._robot))
+
+    def _twist(self, now_s: float) -> FloatArray:
+        robot, measured = self._robot, self._loop.measured
+        twist = self._path.velocity(shortest_s=robot.tick_s / 2)
+        if measured is None or not abs(now_s - measured.stamp_s) <= robot.state.max_age_s:
+            return twist
+        return twist + self._path.correction(robot.chain.forward(measured.position_rad))
 
 
 class PoseSink:
@@ -199,7 +208,3 @@ def _continues(command: Command, previous: Command, robot: RobotConfig) -> bool:
     elapsed_s = max(command.stamp_s - previous.stamp_s, robot.tick_s)
     way_rad = np.abs(command.position_rad - previous.position_rad)
     return bool((way_rad <= _ROUNDING * elapsed_s * robot.limits.velocity_rad_s).all())
-
-
-def _is_stale(measured: RobotState | None, command: Command, max_age_s: float) -> bool:
-    return measured is None or not abs(command.stamp_s - measured.stamp_s) <= max_age_s

@@ -9,14 +9,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 
-from vla_ros.datatypes import Command, FloatArray, RobotState
-from vla_ros.inverse_kinematics import pose_error
+from vla_ros.datatypes import Command, FloatArray
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros.convert import stamp_from_seconds
 from vla_ros.ros.optional_types import load_type
@@ -25,37 +23,11 @@ from vla_ros.rotations import quaternion_from_matrix
 COMMAND_TYPES = {"servo_twist": 1, "servo_pose": 2}
 """Values of moveit_msgs/srv/ServoCommandType."""
 
-# A twist alone would drift off: what is missing between the commanded and the measured tip is
-# closed at this rate, no faster than the bounds. Slowly, because the measured tip lags behind while
-# it moves: the arm would run ahead to make up for that, and overshoot when the motion ends.
-_GAIN_1_S = 2.0
-_BOUND_M_S, _BOUND_RAD_S = 0.25, 1.0
 _ASK_AGAIN_S = 1.0
 
 
-def twist_msg(
-    command: Command, previous: Command | None, measured: RobotState | None, robot: RobotConfig
-) -> TwistStamped:
-    """The tip's velocity that follows `command`, in the base frame.
-
-    Args:
-        command: Of this tick.
-        previous: Of the tick before; `None` for a standstill.
-        measured: Where the arm is; `None` sends the commanded velocity alone.
-        robot: The arm.
-    """
-    chain = robot.chain
-    wanted = chain.forward(command.position_rad)
-    twist = np.zeros(6)
-    if previous is not None:
-        # By the stamps, not the commanded velocity: where ticks are late (a simulation on a busy
-        # machine), Servo goes on with the last twist and the arm would run ahead.
-        elapsed_s = max(command.stamp_s - previous.stamp_s, robot.tick_s / 2)
-        twist = pose_error(wanted, chain.forward(previous.position_rad)) / elapsed_s
-    if measured is not None:
-        twist = twist + _bounded(
-            _GAIN_1_S * pose_error(wanted, chain.forward(measured.position_rad))
-        )
+def twist_msg(command: Command, twist: FloatArray, robot: RobotConfig) -> TwistStamped:
+    """The tip's velocity (6,) [m/s, rad/s] at the time of `command`, in the base frame."""
     msg = TwistStamped()
     _head(msg.header, command, robot)
     linear, angular = msg.twist.linear, msg.twist.angular
@@ -135,12 +107,6 @@ class ServoSwitch:
     def _set_parameter(self) -> SetParameters.Request:
         value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=self._kind)
         return SetParameters.Request(parameters=[Parameter(name="command_type", value=value)])
-
-
-def _bounded(twist: FloatArray) -> FloatArray:
-    """The twist (6,), slowed down as a whole until both parts are inside their bounds."""
-    shares = np.linalg.norm(twist[:3]) / _BOUND_M_S, np.linalg.norm(twist[3:]) / _BOUND_RAD_S
-    return twist / max(1.0, *shares)
 
 
 def _head(header: Any, command: Command, robot: RobotConfig) -> None:
