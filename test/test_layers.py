@@ -27,6 +27,7 @@ GROUND = frozenset(
         "inverse_kinematics",
         "kinematics",
         "option_ranges",
+        "output_paths",
         "policy_protocol",
         "robot_check",
         "robot_config",

@@ -19,6 +19,7 @@ if __name__ == "__main__":
 import numpy as np
 
 from vla_ros.errors import NodeError
+from vla_ros.output_paths import output_file, output_folder, write_text
 from vla_ros.ros.node_process import prepare_environment
 from vla_ros.share import share_path
 
@@ -164,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     report.exceptions = sum(log.count("Traceback (most recent call last)") for log in logs)
     sys.stdout.write(f"{report.summary()}\nlogs and recordings: {folder}\n")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report.as_json(), indent=1) + "\n")
+        write_text(arguments.json, json.dumps(report.as_json(), indent=1) + "\n")
     return 1 if report.problems() else 0
 
 
@@ -178,8 +179,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--policy-python", default="", help="Python of the policy's process (default: this one)")
     add("--camera-rate-hz", type=float, default=20.0, help="pictures a second of each camera")
     add("--faults", nargs="+", choices=list(FAULTS), help="only these kinds")
-    add("--out", type=Path, help="folder for logs and recordings (default: a new one)")
-    add("--json", type=Path, help="file for the numbers")
+    add("--out", type=output_folder, help="folder for logs and recordings (default: a new one)")
+    add("--json", type=output_file, help="file for the numbers")
     return parser.parse_args(argv)
 
 

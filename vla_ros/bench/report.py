@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_ros.errors import ParameterError
+from vla_ros.output_paths import output_file, write_text
 
 Bars = Mapping[str, Mapping[str, float]]
 """Title of a panel with its unit → label of a bar → its height."""
@@ -20,8 +21,8 @@ Lines = Mapping[str, Mapping[str, Mapping[float, float]]]
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--json` and `--plot`."""
-    parser.add_argument("--json", type=Path, help="write the numbers to this file")
-    parser.add_argument("--plot", type=Path, help="draw the numbers into this PNG")
+    parser.add_argument("--json", type=output_file, help="write the numbers to this file")
+    parser.add_argument("--plot", type=output_file, help="draw the numbers into this PNG")
 
 
 def machine() -> dict[str, Any]:
@@ -46,7 +47,7 @@ def write_report(
     """
     try:
         if arguments.json is not None:
-            arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+            write_text(arguments.json, json.dumps(report, indent=2) + "\n")
         if arguments.plot is not None:
             _draw(arguments.plot, bars, lines or {})
     except OSError as error:
@@ -82,5 +83,6 @@ def _draw(path: Path, bars: Bars, lines: Lines) -> None:
         axis.set_title(title)
         axis.tick_params(axis="x", rotation=30)
     figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)

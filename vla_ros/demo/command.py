@@ -17,6 +17,7 @@ from vla_ros.demo.report import table, verdict
 from vla_ros.errors import ParameterError
 from vla_ros.learn.rollout import TIME_LIMIT_S
 from vla_ros.option_ranges import FROM_0, out_of_range
+from vla_ros.output_paths import output_folder
 from vla_ros.ros.stage import Cue, StageOptions, open_stage
 from vla_ros.ros.take import Take
 from vla_ros.share import share_path
@@ -48,7 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="simulated seconds a second; below 1 on a busy machine (default: 1)",
     )
-    add("--out", type=Path, default=Path("demo_output"), help="folder for film, stills and logs")
+    add(
+        "--out",
+        type=output_folder,
+        default=Path("demo_output"),
+        help="folder for film, stills and logs",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

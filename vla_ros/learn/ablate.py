@@ -22,6 +22,7 @@ from vla_ros.errors import ParameterError, VlaError
 from vla_ros.learn.scores import wilson_interval
 from vla_ros.learn.train_options import TrainOptions, check_names, read_options, with_numbers
 from vla_ros.option_ranges import FROM_0, FROM_1, out_of_range
+from vla_ros.output_paths import output_file, output_folder, write_text
 from vla_ros.policy.checkpoint import read_checkpoint
 from vla_ros.share import share_path
 
@@ -49,14 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: config/train/ablations.yaml)",
     )
     add("--data", type=Path, required=True, help="folder of the dataset")
-    add("--out", type=Path, required=True, help="folder for the trainings and the results")
+    add("--out", type=output_folder, required=True, help="folder for the trainings and the results")
     add("--samples", type=int, help="samples of each training (default: the file's)")
     add("--seeds", type=int, default=2, help="trainings of each variant, seeds from 0 on")
     add("--episodes", type=int, default=20, help="episodes of each task and training")
     add("--seed", type=int, default=1000, help="seed of the first scene")
     add("--jobs", type=int, default=2, help="number of processes of an evaluation")
     add("--threads", type=int, help="CPU threads of a training (default: torch's choice)")
-    add("--json", type=Path, help="file to write the table's numbers to")
+    add("--json", type=output_file, help="file to write the table's numbers to")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(table(results))
     if arguments.json:
         story = {"seeds": arguments.seeds, "first_scene": arguments.seed, "variants": variants}
-        arguments.json.write_text(json.dumps({**story, "results": results}, indent=1) + "\n")
+        write_text(arguments.json, json.dumps({**story, "results": results}, indent=1) + "\n")
     return 0
 
 

@@ -24,6 +24,7 @@ from vla_ros.learn.recording import (
     record_moments,
 )
 from vla_ros.option_ranges import FROM_0, FROM_1, out_of_range
+from vla_ros.output_paths import output_folder
 from vla_ros.policy_protocol import Policy
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
@@ -48,7 +49,7 @@ _SHARES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `collect`."""
-    parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder of the dataset")
     parser.add_argument("--episodes", type=int, default=2000, help="number of episodes, all tasks")
     parser.add_argument(
         "--moments",

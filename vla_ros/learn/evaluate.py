@@ -10,6 +10,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from vla_ros.learn.scores import (
 )
 from vla_ros.learn.wordings import read_templates
 from vla_ros.option_ranges import FROM_0, FROM_1, out_of_range
+from vla_ros.output_paths import output_file, output_folder, write_text
 from vla_ros.share import share_path
 from vla_ros.sim.disturbance import DISTURBANCES, check_disturbance
 from vla_ros.sim.tasks import COMBINATIONS, TASKS, check_task
@@ -58,12 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--instructions", type=Path, help="YAML: task → list of texts to use, in turn")
     add("--latency-s", type=float, default=0.05, help="simulated time of an inference, in seconds")
     add("--jobs", type=int, default=2, help="number of processes")
-    add("--json", type=Path, help="file to write the results to")
+    add("--json", type=output_file, help="file to write the results to")
     films = parser.add_mutually_exclusive_group()
-    films.add_argument("--video", type=Path, help="folder to write a film of every episode to")
+    films.add_argument(
+        "--video", type=output_folder, help="folder to write a film of every episode to"
+    )
     films.add_argument(
         "--report",
-        type=Path,
+        type=output_folder,
         help="folder to write an HTML report to, with clips of the failures, the worst first",
     )
     add(
@@ -102,27 +106,26 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments, names)
     settings = _settings(arguments)
     jobs = _jobs(arguments, settings)
-    if arguments.json:
-        open_result(arguments.json)
-    result: dict[str, Any] = _asked(arguments) | summarise(_play(arguments, settings, jobs))
+    summary = partial(summarise, shuffled=arguments.shuffled)
+    result: dict[str, Any] = _asked(arguments) | summary(_play(arguments, settings, jobs))
     print(table(settings.policy, result))
     write_result(arguments.json, result)
     plain = replace(settings, film_dir=None)
     others = (arguments.robot or [])[1:]
     for path in others:
         scored = _play(arguments, replace(plain, robot=path), jobs)
-        result.setdefault("robots", {})[path.stem] = summarise(scored)
+        result.setdefault("robots", {})[path.stem] = summary(scored)
         write_result(arguments.json, result)
     if others:
         print(robots_table({settings.robot.stem: result, **result["robots"]}))
     if settings.policy != "random" and not arguments.no_random:
         random = replace(plain, policy="random", switch_s=None)
-        result["random"] = summarise(evaluate_all(random, jobs, arguments.jobs))
+        result["random"] = summary(evaluate_all(random, jobs, arguments.jobs))
         print(table("random, same seeds", result["random"]))
         write_result(arguments.json, result)
     for name in names:
         scored = evaluate_all(replace(plain, disturbance=name), jobs, arguments.jobs)
-        result.setdefault("disturbed", {})[name] = summarise(scored)
+        result.setdefault("disturbed", {})[name] = summary(scored)
         write_result(arguments.json, result)
     if names:
         print(disturbance_table({"": result, **result["disturbed"]}))
@@ -213,19 +216,6 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def open_result(path: Path) -> None:
-    """See that `path` can be written before hours are spent; what it holds stays for now.
-
-    Raises:
-        ParameterError: It cannot.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("a").close()
-    except OSError as error:
-        raise _json_error(path, error) from error
-
-
 def write_result(path: Path | None, result: dict[str, Any]) -> None:
     """Write the result so far; nothing without a path.
 
@@ -235,7 +225,7 @@ def write_result(path: Path | None, result: dict[str, Any]) -> None:
     if path is None:
         return
     try:
-        path.write_text(json.dumps(result, indent=1))
+        write_text(path, json.dumps(result, indent=1))
     except OSError as error:
         raise _json_error(path, error) from error
 

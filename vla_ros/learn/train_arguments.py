@@ -8,6 +8,7 @@ from typing import Any
 
 from vla_ros.learn.train_options import DISTORTIONS, TRAIN_PRECISIONS, TrainOptions
 from vla_ros.model.config import HEADS, PRESETS, TEXT_ENCODERS
+from vla_ros.output_paths import output_folder
 from vla_ros.policy_protocol import DEVICES
 
 _DISTORTIONS = {
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="YAML file with any of these options; what is given here comes first",
     )
     add("--data", type=Path, help="folder of the dataset, as `collect` writes it (needed)")
-    add("--out", type=Path, required=True, help="folder of the checkpoint")
+    add("--out", type=output_folder, required=True, help="folder of the checkpoint")
     add(
         "--robot",
         dest="robot_file",

@@ -16,6 +16,7 @@ from vla_ros.errors import ParameterError
 from vla_ros.learn.dataset_writer import DatasetWriter
 from vla_ros.learn.demonstration import Demonstration
 from vla_ros.option_ranges import out_of_range
+from vla_ros.output_paths import output_folder
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.runtime.latest import check_instruction
 
@@ -27,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `record`."""
     add = parser.add_argument
     add("--robot", type=Path, required=True, help="robot file")
-    add("--out", type=Path, required=True, help="folder of the dataset, new or begun earlier")
+    add(
+        "--out",
+        type=output_folder,
+        required=True,
+        help="folder of the dataset, new or begun earlier",
+    )
     add("--instruction", default="", help="what is shown (default: what is said on the topic)")
     add("--fps", type=int, default=_FPS, help=f"rows a second (default: {_FPS})")
     add(

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vla_ros.errors import ParameterError
+from vla_ros.output_paths import output_file, write_text
 from vla_ros.policy.checkpoint import read_checkpoint
 from vla_ros.robot_config import load_robot
 from vla_ros.ros.replay_bag import Recording
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"what counts as the same [rad, m, rad/s] (default: {_TOLERANCE:g})",
     )
     add("--status", default=STATUS, help=f"topic of the recorded ticks (default: {STATUS})")
-    add("--json", type=Path, help="write the differences to this file, too")
+    add("--json", type=output_file, help="write the differences to this file, too")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     is_same = all(one.is_same for one in differences)
     print(f"the commands are {'the same' if is_same else 'NOT the same'}, tolerance {tolerance:g}")
     if arguments.json:
-        arguments.json.write_text(_as_json(differences, is_same, tolerance), encoding="utf-8")
+        write_text(arguments.json, _as_json(differences, is_same, tolerance))
     return 0 if is_same else 1
 
 
