@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,6 +232,20 @@ def test_a_broken_cache_is_made_anew(tmp_path: Path, damage: str) -> None:
         case "garble":
             (cache / "manifest.json").write_text("{")
     assert_holds(Dataset.open(tmp_path), list(episodes.values()))
+
+
+def test_half_a_cache_of_a_killed_process_is_cleared_and_no_others(tmp_path: Path) -> None:
+    write(tmp_path, {1: 7})
+    cache = tmp_path / ".frames_cache"
+    cache.mkdir()
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    left, running = (cache / f"front.rgb.partial-{pid}" for pid in (killed.pid, os.getppid()))
+    for path in (left, running):
+        path.touch()
+    Dataset.open(tmp_path)
+    assert not left.exists()
+    assert running.exists()
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:

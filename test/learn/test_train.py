@@ -14,7 +14,7 @@ import torch
 from toy_data import EPISODES, LENGTH, TASKS, TOY_OPTIONS, toy_dataset
 
 from vla_ros.errors import CheckpointError, DatasetError, ParameterError
-from vla_ros.learn.curves import plot_metrics, read_metrics
+from vla_ros.learn.curves import append_metrics, plot_metrics, read_metrics
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.objectives import Objective, Weights
 from vla_ros.learn.task_errors import TaskErrors
@@ -235,6 +235,18 @@ def test_the_losses_of_each_task_are_recorded_and_drawn(
         plot_metrics(path, path.with_suffix(".png"))
         pictures.append(path.with_suffix(".png").read_bytes())
     assert pictures[0] == (tmp_path / "loss.png").read_bytes() != pictures[1]
+
+
+def test_half_a_line_of_a_killed_training_is_no_line_and_spoils_none(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    append_metrics(path, {"samples": 64, "action": 0.5})
+    with path.open("a") as file:
+        file.write('{"samples": 128, "act')
+    assert [line["samples"] for line in read_metrics(path)] == [64]
+    for samples in (128, 192):
+        append_metrics(path, {"samples": samples, "action": 0.4})
+    assert [line["samples"] for line in read_metrics(path)] == [64, 128, 192]
+    plot_metrics(path, tmp_path / "loss.png")
 
 
 def test_the_loss_of_the_tasks_adds_up_to_the_batchs(

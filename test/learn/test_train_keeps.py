@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +32,23 @@ def test_a_policy_without_its_training_is_not_overwritten(tmp_path: Path, capsys
         assert cli.main(["train", "--data", "toy", "--out", str(tmp_path), *more]) == 2
         assert "holds a checkpoint, which would be overwritten" in capsys.readouterr().err
     assert (tmp_path / WEIGHTS).read_bytes() == before
+
+
+def test_two_trainings_do_not_write_to_one_folder(tmp_path: Path, capsys) -> None:
+    holder = "import sys, time; from pathlib import Path; from vla_ros.learn import folder_lock; "
+    holder += "lock = folder_lock.lock_folder(Path(sys.argv[1]), '.training.lock'); "
+    holder += "print('locked', flush=True); time.sleep(600)"
+    command = ["train", "--data", str(tmp_path / "none"), "--out", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        assert cli.main(command) == 2
+        assert f"another training is writing to {tmp_path}: wait" in capsys.readouterr().err
+        other.kill()
+    assert cli.main(command) == 2
+    assert "another training" not in capsys.readouterr().err
 
 
 def test_a_first_save_that_is_cut_short_can_be_resumed(tmp_path: Path) -> None:

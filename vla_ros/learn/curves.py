@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,17 +27,29 @@ _BY_TASK = {"action_by_task": ":", "validation_action_by_task": "-"}
 def append_metrics(path: Path, values: Mapping[str, Any]) -> None:
     """Add one line to the JSON-lines file `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(values) + "\n")
+    with path.open("a+") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        begins = file.read() in ("", "\n")  # else a killed training has left half a line
+        file.write(("" if begins else "\n") + json.dumps(values) + "\n")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All lines of `path`; those that a resumed training did again count once, as done last."""
+    """All lines of `path`; those that a resumed training did again count once, as done last.
+
+    Half a line, as a killed training leaves it, counts as none.
+    """
     if not path.is_file():
         return []
-    lines = [json.loads(line) for line in path.read_text().splitlines() if line]
+    lines = [line for text in path.read_text().splitlines() for line in _parsed(text)]
     by_samples = {line["samples"]: line for line in lines}
     return [by_samples[samples] for samples in sorted(by_samples)]
+
+
+def _parsed(text: str) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return []
 
 
 def flatten(values: Mapping[str, Any]) -> dict[str, float]:

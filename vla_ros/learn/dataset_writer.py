@@ -6,14 +6,13 @@ dataset of the parts finished so far; opening the folder again continues after t
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import av
 import numpy as np
@@ -34,6 +33,7 @@ from vla_ros.learn.dataset_format import (
 )
 from vla_ros.learn.dataset_part import PARTIAL_FOLDER, DatasetPart
 from vla_ros.learn.episode import EpisodeData
+from vla_ros.learn.folder_lock import lock_folder
 from vla_ros.learn.statistics import NAMES, Statistics, as_json, combine
 
 EPISODES_PER_PART = 64
@@ -233,20 +233,13 @@ class DatasetWriter:
         )
 
 
-def _take_lock(root: Path) -> Any:
-    """Open the lock file; the lock ends with the process, however that ends.
-
-    `lockf`, not `flock`: worker processes that outlive a killed collector do not inherit it.
-    """
-    lock = (root / _LOCK).open("w")
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        lock.close()
+def _take_lock(root: Path) -> IO[str]:
+    lock = lock_folder(root, _LOCK)
+    if lock is None:
         raise DatasetError(
             f"dataset {root} is being written by another process; wait for it or choose "
             f"another folder"
-        ) from error
+        )
     return lock
 
 

@@ -22,6 +22,8 @@ from vla_ros.learn.dataset_reader import EpisodeRows
 from vla_ros.learn.video import read_video
 
 _MANIFEST = "manifest.json"
+# With the number of the process that writes it.
+_PARTIAL = ".rgb.partial-"
 _VERSION = 1
 _THREADS = 2
 
@@ -110,7 +112,7 @@ def _decode_all(
     rows = sum(len(episode.state) for episode in episodes)
     shapes = {n: (rows, c.height_px, c.width_px, 3) for n, c in info.cameras.items()}
     _make_room(folder, sum(int(np.prod(shape)) for shape in shapes.values()))
-    partial = {name: folder / f"{name}.rgb.partial-{os.getpid()}" for name in shapes}
+    partial = {name: folder / f"{name}{_PARTIAL}{os.getpid()}" for name in shapes}
     try:
         maps = {
             name: np.memmap(partial[name], np.uint8, "w+", shape=shape)
@@ -138,14 +140,21 @@ def _make_room(folder: Path, wanted_bytes: int) -> None:
     """Drop what is stale and see that the new files fit."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MANIFEST).unlink(missing_ok=True)
-    for path in folder.glob("*.rgb"):
-        path.unlink()
+    left = [path for path in folder.glob(f"*{_PARTIAL}*") if not _is_alive(path)]
+    for path in (*folder.glob("*.rgb"), *left):
+        path.unlink(missing_ok=True)
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < wanted_bytes:
         raise DatasetError(
             f"frame cache {folder} needs {wanted_bytes / 1e9:.1f} GB, {free_bytes / 1e9:.1f} GB "
             f"are free; choose another folder with the argument `cache`"
         )
+
+
+def _is_alive(partial: Path) -> bool:
+    """Whether the process that writes the file still runs, on this machine."""
+    number = partial.name.rpartition("-")[2]
+    return number.isdigit() and Path("/proc", number).exists()
 
 
 def _decode_videos(

@@ -34,12 +34,24 @@ def wilson_interval(successes: int, episodes: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def summarise(scored: Sequence[Scored]) -> dict[str, Any]:
-    """`overall` and `tasks.<name>`, each with rate, interval, episodes and mean reward."""
+def summarise(scored: Sequence[Scored], *, shuffled: bool = False) -> dict[str, Any]:
+    """`overall` and `tasks.<name>`, each with rate, interval, episodes and mean reward.
+
+    Args:
+        scored: The episodes.
+        shuffled: The words were not of the scene: which block was touched first tells nothing.
+    """
     tasks = list(dict.fromkeys(one.task for one in scored))
+    touching = (
+        [] if shuffled else [one for one in scored if one.color and one.outcome.first_touched]
+    )
     return {
-        "overall": _summary(scored),
-        "tasks": {task: _summary([one for one in scored if one.task == task]) for task in tasks},
+        "overall": _rates_of(scored) | _named(touching),
+        "tasks": {
+            task: _rates_of([one for one in scored if one.task == task])
+            | _named([one for one in touching if one.task == task])
+            for task in tasks
+        },
         "episodes": [
             {
                 "task": one.task,
@@ -118,17 +130,22 @@ def _rates(what: str, summaries: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _summary(scored: Sequence[Scored]) -> dict[str, Any]:
+def _rates_of(scored: Sequence[Scored]) -> dict[str, Any]:
     count = len(scored)
     successes = sum(one.outcome.success for one in scored)
-    touching = [one for one in scored if one.color and one.outcome.first_touched]
-    named = sum(one.outcome.first_touched == one.color for one in touching)
     return {
         "success_rate": successes / count if count else 0.0,
         "interval": list(wilson_interval(successes, count)),
         "episodes": count,
         "mean_reward": sum(one.outcome.reward for one in scored) / count if count else 0.0,
         "mean_time_s": sum(one.outcome.time_s for one in scored) / count if count else 0.0,
+    }
+
+
+def _named(touching: Sequence[Scored]) -> dict[str, Any]:
+    """How often the block that the words name was the first one touched."""
+    named = sum(one.outcome.first_touched == one.color for one in touching)
+    return {
         "named_block_first": named / len(touching) if touching else None,
         "named_block_first_interval": list(wilson_interval(named, len(touching))),
         "touching_episodes": len(touching),

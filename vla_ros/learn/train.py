@@ -13,7 +13,7 @@ import math
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -23,6 +23,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vla_ros.errors import ParameterError
+from vla_ros.learn.folder_lock import lock_folder
 from vla_ros.learn.team import ALONE, Team, assembled
 from vla_ros.learn.train_arguments import add_arguments
 from vla_ros.learn.train_options import read_options
@@ -33,6 +34,7 @@ from vla_ros.policy.checkpoint import CONFIG
 __all__ = ["Limits", "add_arguments", "run", "train"]
 
 _log = logging.getLogger(__name__)
+_LOCK_FILE = ".training.lock"
 # Those that no YAML file holds; `TrainOptions` looks at the others.
 _RANGES = {"threads": FROM_1, "minutes": (0.01, math.inf), "save_every": (0.01, math.inf)}
 
@@ -55,7 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
     _check_folder(arguments.out, arguments.resume)
     arguments.out.mkdir(parents=True, exist_ok=True)
     limits = Limits(minutes=arguments.minutes, save_every_minutes=arguments.save_every)
-    with assembled(options.device) as team, _log_to(arguments.out / "train.log", team):
+    with (
+        assembled(options.device) as team,
+        _writing_alone(arguments.out, team),
+        _log_to(arguments.out / "train.log", team),
+    ):
         training = Training.open(
             options,
             arguments.out,
@@ -132,6 +138,17 @@ def _check_folder(out: Path, resume: bool) -> None:
     if resume and not exists:
         problem = f"--resume: {out / STATE_FILE} does not exist; leave --resume out to begin"
         raise ParameterError("train", [problem])
+
+
+@contextmanager
+def _writing_alone(out: Path, team: Team) -> Iterator[None]:
+    """Keep other trainings out of the folder; the process that leads is the one that writes."""
+    lock = lock_folder(out, _LOCK_FILE) if team.leads else nullcontext()
+    if lock is None:
+        problem = f"another training is writing to {out}: wait for it, or choose another --out"
+        raise ParameterError("train", [problem])
+    with lock:
+        yield
 
 
 @contextmanager
