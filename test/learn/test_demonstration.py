@@ -56,6 +56,13 @@ def test_rows_come_at_the_datasets_rate_whatever_the_drivers_is(demonstration, r
     assert (episode.frames["wrist"][1, 0] == 0).all(), "letterboxed"
 
 
+def test_a_driver_slower_than_the_rows_is_told_its_rate(demonstration):
+    record(demonstration, 30, rate_hz=8.0)
+    told = "/joint_states comes about 8.0 times a second, fewer than the 10 rows"
+    assert told in demonstration.trouble
+    assert "--fps" in demonstration.trouble
+
+
 def test_without_commands_the_action_is_where_the_arm_was_next(demonstration):
     record(demonstration, 6)
     episode = demonstration.finish(0)

@@ -107,7 +107,7 @@ class Demonstration:
         if state.stamp_s < self._next_s - _EARLY_S:
             return
         late_s = state.stamp_s - self._next_s
-        self.trouble = self._stale(state.stamp_s, late_s)
+        self.trouble = self._too_slow(late_s, -back_s) or self._stale(state.stamp_s, late_s)
         if not self.trouble:
             self._rows.append(self._row(state))
             self._next_s += self._period_s
@@ -163,6 +163,17 @@ class Demonstration:
                     f"{name}, limit {state.max_age_s:g} s: it fell silent, or the clocks differ"
                 )
         return ""
+
+    def _too_slow(self, late_s: float, gap_s: float) -> str:
+        """Whether the rows fell behind although the joint states came without a gap."""
+        state = self._robot.state
+        if late_s <= state.max_age_s or gap_s > state.max_age_s:
+            return ""
+        rate_hz = len(self._rows) / (len(self._rows) * self._period_s + late_s)
+        return (
+            f"{state.topic} comes about {rate_hz:.1f} times a second, fewer than the "
+            f"{1 / self._period_s:g} rows that are wanted of it: choose a lower --fps"
+        )
 
     def _stale(self, now_s: float, late_s: float) -> str:
         """Which input was silent for too long."""
