@@ -121,7 +121,8 @@ class ChunkConfig:
     """How action chunks are played: see the robot file's `chunks`.
 
     Attributes:
-        execute_s: How much of a chunk is played before the next is asked for, at most.
+        execute_s: Age of the observation at which the next chunk shall be there; a policy that
+            takes longer than half of it is asked again at once.
         blend_s: Over how long a new chunk fades in, for `blend` and `rtc`.
         expire_after_s: Age of the observation after which its chunk is not played any more.
         join: How a new chunk joins the running one: one of `JOINS`.

@@ -19,6 +19,20 @@ def eager_rig(make_rig, policy, robot):
     return rig
 
 
+@pytest.mark.parametrize(
+    ("latency_s", "oldest_s"), [(0.0, 0.3), (0.05, 0.3), (0.14, 0.3), (0.2, 0.4)]
+)
+def test_a_plan_is_replaced_at_its_age_or_as_soon_as_the_policy_can(
+    make_rig, policy, robot, latency_s, oldest_s
+):
+    chunks = dataclasses.replace(robot.chunks, execute_s=0.3, blend_s=0.0)
+    rig = make_rig(policy, robot=dataclasses.replace(robot, chunks=chunks), latency_s=latency_s)
+    rig.start(seconds=1.5)  # the first plans tell the delay
+    ages_s = [tick.stamp_s - tick.chunk_start_s for tick in rig.run(2.0)]
+    assert max(ages_s) == pytest.approx(oldest_s, abs=1.5 * robot.tick_s)
+    assert min(ages_s) == pytest.approx(latency_s, abs=1.5 * robot.tick_s)
+
+
 def show(rig, at_s):
     """Pictures of all cameras, between two ticks."""
     for name in rig.robot.cameras:

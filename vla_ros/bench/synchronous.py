@@ -23,7 +23,8 @@ _HELD_S = 5.0
 
 def synchronous(robot: RobotConfig, latency_s: float) -> RobotConfig:
     """The robot with a loop that asks when `execute_s` of a plan has been played since it came."""
-    execute_s = max(latency_s, _SHORTEST_WAIT_S) + robot.chunks.execute_s
+    # A loop asks by as much earlier as a plan takes, which is what this one must not do.
+    execute_s = 2 * max(latency_s, _SHORTEST_WAIT_S) + robot.chunks.execute_s
     chunks = replace(
         robot.chunks, join="latest", execute_s=execute_s, expire_after_s=execute_s + _HELD_S
     )

@@ -45,7 +45,10 @@ class ChunkScheduler:
         self._votes.clear()
 
     def ask_s(self, delay_s: float, *, has_news: bool = True) -> float:
-        """When to ask for the next plan: it shall be there before the running one ends.
+        """When to ask for the next plan: it shall be there when the running one is `execute_s` old.
+
+        And before it ends. An older plan was made of older pictures: where it misses a block by a
+        few millimetres, it goes on missing it.
 
         Args:
             delay_s: How long a plan takes from being asked for.
@@ -59,8 +62,9 @@ class ChunkScheduler:
         # asked for step by step all the same: nothing else follows it.
         spare_s = _SLOPE_AHEAD * self.chunk.step_s if len(self.chunk.actions) > 1 else 0.0
         ends_s = min(self._due_s[-1] - spare_s, start_s + self._chunks.expire_after_s)
-        last_s = ends_s - delay_s
-        return min(start_s + self._chunks.execute_s, last_s) if has_news else last_s
+        if has_news:
+            ends_s = min(ends_s, start_s + self._chunks.execute_s)
+        return ends_s - delay_s
 
     def merge(self, chunk: ActionChunk, now_s: float, origin: FloatArray | None = None) -> bool:
         """Replace everything after now by the steps of `chunk` that are not late yet.
