@@ -30,7 +30,9 @@ class MotionAudit:
 
     Between two ticks, velocity, acceleration and jerk are means of what the shaper commanded, so
     the limits bound them too. Lost messages are known by the publisher's count. After a standstill
-    motion may begin anew, from where the arm was measured and as fast as it moved then.
+    motion may begin anew, from where the arm was measured and as fast as it moved then, a joint
+    that moved too fast at its limit, and one that could not be stopped in time at rest. An arm that
+    is outside its position limits is led back: no command is further out than it was itself.
 
     Attributes:
         commands: Messages taken.
@@ -49,6 +51,7 @@ class MotionAudit:
         self._robot = robot
         self._measured: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_MEASURED_KEPT)
         self._last: Setpoint | None = None
+        self._before: Setpoint | None = None
         self._gain: np.ndarray | None = None
 
     def measure(self, position: np.ndarray, velocity: np.ndarray) -> None:
@@ -72,15 +75,26 @@ class MotionAudit:
                 self._look(Setpoint(first + index, position, velocity))
 
     def _look(self, new: Setpoint) -> None:
-        limits, last = self._robot.limits, self._last
-        beyond = np.maximum(limits.lower_rad - new.position, new.position - limits.upper_rad)
-        self._hold("position", beyond, np.full_like(beyond, 1e-8))
-        self._hold("velocity", new.velocity, limits.velocity_rad_s)
+        last = self._last
+        self._hold("position", self._beyond(new.position), self._outermost(last))
+        self._hold("velocity", new.velocity, self._robot.limits.velocity_rad_s)
         self._last = new
         if last is None or new.number <= last.number:  # the first, or of another publisher
-            self._gain = None
+            self._before, self._gain = None, None
             return
         self._compare(last, new, new.number - last.number)
+        self._before = last
+
+    def _beyond(self, position: np.ndarray) -> np.ndarray:
+        """How far each joint is outside its limits; negative inside."""
+        limits = self._robot.limits
+        return np.maximum(limits.lower_rad - position, position - limits.upper_rad)
+
+    def _outermost(self, last: Setpoint | None) -> np.ndarray:
+        """How far outside its limits a joint may be told to be."""
+        known = [position for position, _ in self._measured]
+        known += [] if last is None else [last.position]
+        return np.max([np.full(len(self._robot.joints), 1e-8), *map(self._beyond, known)], axis=0)
 
     def _compare(self, last: Setpoint, new: Setpoint, ticks: int) -> None:
         limits, elapsed_s = self._robot.limits, ticks * self._robot.tick_s
@@ -93,9 +107,13 @@ class MotionAudit:
         if ticks == 1 and self._gain is not None:
             checks["jerk"] = (gain - self._gain, limits.jerk_rad_s3 * elapsed_s**2)
         self._gain = gain if ticks == 1 else None
-        if any(_exceeds(*check) for check in checks.values()) and self._begins_anew(last, new):
+        exceeded = [kind for kind, check in checks.items() if _exceeds(*check)]
+        if exceeded and self._begins_anew(last, new):
             self.begun += 1
             self._gain = None
+            return
+        if exceeded == ["jerk"] and self._before and self._begins_anew(self._before, last):
+            self.begun += 1  # a tick ago, so slowly that only the next gain of speed tells
             return
         for kind, check in checks.items():
             self._hold(kind, *check)
@@ -103,9 +121,12 @@ class MotionAudit:
     def _begins_anew(self, last: Setpoint, new: Setpoint) -> bool:
         """Whether this is the first tick from a measured state, after a standstill."""
         limits, tick_s = self._robot.limits, self._robot.tick_s
+        fastest, gain = limits.velocity_rad_s, limits.jerk_rad_s3 * tick_s**2
         return not last.velocity.any() and any(
-            not _exceeds(new.position - position, limits.velocity_rad_s * tick_s)
-            and not _exceeds(new.velocity - velocity, limits.jerk_rad_s3 * tick_s**2)
+            not _exceeds(new.position - position, fastest * tick_s)
+            and not _exceeds(
+                _smaller(new.velocity - np.clip(velocity, -fastest, fastest), new.velocity), gain
+            )
             for position, velocity in self._measured
         )
 
@@ -120,6 +141,10 @@ class MotionAudit:
         self.exceeded[kind] += 1
         if len(self.examples) < _KEPT:
             self.examples.append(f"{kind} in command {self.commands}: {words}")
+
+
+def _smaller(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(one) < np.abs(other), one, other)
 
 
 def _exceeds(values: np.ndarray, limits: np.ndarray) -> bool:

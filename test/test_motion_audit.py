@@ -102,6 +102,28 @@ def test_after_a_standstill_motion_may_begin_where_the_arm_is_and_as_fast_as_it_
     assert found.begun == 1
 
 
+FAST = (MIDDLE + 0.3, 1.5 * LIMITS.velocity_rad_s)
+SLOWLY = (MIDDLE + 1e-5, np.full(7, 0.08))
+OUTSIDE = (LIMITS.upper_rad + 1e-3, np.full(7, -0.1))
+
+
+@pytest.mark.parametrize("measured", [FAST, SLOWLY, OUTSIDE])
+def test_motion_may_begin_faster_than_allowed_barely_moving_and_outside(measured):
+    shaper = Shaper(LIMITS, ROBOT.tick_s)
+    shaper.seed(*measured)
+    motions = [shaper.step(MIDDLE, np.zeros(7)) for _ in range(50)]
+    path = [(np.array(motion.position), np.array(motion.velocity)) for motion in motions]
+    stood = (measured[0], np.zeros(7)) if measured is OUTSIDE else REST
+    found = begin_at(measured, stood, stood, *path)
+    assert not found.examples
+
+
+def test_an_arm_outside_its_limits_may_not_be_led_further_out():
+    out = (OUTSIDE[0] + 1e-4, np.zeros(7))
+    assert begin_at(OUTSIDE, out).exceeded["position"] == 1
+    assert begin_at(REST, (OUTSIDE[0], np.zeros(7))).exceeded["position"] == 1
+
+
 @pytest.mark.parametrize(
     ("measured", "first", "second"),
     [

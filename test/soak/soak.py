@@ -86,7 +86,9 @@ class Soak:
         begun_s = time.monotonic()
         fault.begin(self._stage)
         reaction_s = self._reaction_s(fault, begun_s)
-        if reaction_s is None:
+        if self._is_overtaken(fault):
+            kind.overtaken += 1
+        elif reaction_s is None:
             kind.missed += 1
         else:
             kind.reactions_s.append(reaction_s)
@@ -105,6 +107,15 @@ class Soak:
                 if status in fault.statuses:
                     return heard_s - begun_s
         return None
+
+    def _is_overtaken(self, fault: Fault) -> bool:
+        """Whether another fault was latched before the node told this one.
+
+        A policy whose every plan is wild, as when the words name a block that is not there.
+        """
+        told = [status for _, status, _ in self._stage.relay.heard]
+        first = next((i for i, status in enumerate(told) if status in fault.statuses), len(told))
+        return any(status.startswith("fault_") for status in told[:first])
 
     def _resume(self, within_s: float) -> None:
         """Until the arm follows the policy.

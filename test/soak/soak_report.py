@@ -22,6 +22,8 @@ class Kind:
         reactions_s: From the fault to the status.
         recoveries_s: From the fault's end until the arm follows the policy again.
         missed: How often nothing, or something else, was told in time.
+        overtaken: How often the node had latched another fault meanwhile, which is told first and
+            has brought the arm to rest already.
     """
 
     bound_s: float
@@ -29,6 +31,7 @@ class Kind:
     reactions_s: list[float] = field(default_factory=list)
     recoveries_s: list[float] = field(default_factory=list)
     missed: int = 0
+    overtaken: int = 0
 
 
 @dataclass(kw_only=True)
@@ -94,11 +97,13 @@ class Report:
         return kind.missed + sum(reaction_s > bound_s for reaction_s in kind.reactions_s)
 
     def _faults(self) -> str:
-        head = f"{'fault':28}{'injected':>9}{'in bound':>9}{'bound':>9}{'longest':>9}{'resumed':>9}"
+        columns = ("injected", "overtaken", "in bound", "bound", "longest", "resumed")
+        head = f"{'fault':28}" + "".join(f"{column:>10}" for column in columns)
         rows = [
-            f"{name:28}{kind.injected:9}{kind.injected - self._late(kind):9}{kind.bound_s:7.2f} s"
-            f"{max(kind.reactions_s, default=float('nan')):7.2f} s"
-            f"{max(kind.recoveries_s, default=float('nan')):7.1f} s"
+            f"{name:28}{kind.injected:10}{kind.overtaken:10}"
+            f"{kind.injected - kind.overtaken - self._late(kind):10}{kind.bound_s:8.2f} s"
+            f"{max(kind.reactions_s, default=float('nan')):8.2f} s"
+            f"{max(kind.recoveries_s, default=float('nan')):8.1f} s"
             for name, kind in self.kinds.items()
             if kind.injected
         ]
