@@ -12,6 +12,7 @@ import numpy as np
 
 from vla_ros.datatypes import FloatArray
 from vla_ros.sim.expert import Expert
+from vla_ros.sim.layout import HOME_RAD
 from vla_ros.sim.world import TabletopSim
 
 _CHANCE = 0.7
@@ -19,8 +20,16 @@ _LOW_M, _HIGH_M = np.array([0.33, -0.24, 0.10]), np.array([0.62, 0.24, 0.26])
 _OVER_CHANCE, _OVER_M, _OVER_HEIGHT_M = 0.35, 0.005, (0.06, 0.15)
 _NEAR_CHANCE, _NEAR_M, _NEAR_HEIGHT_M = 0.4, 0.05, (0.03, 0.14)
 _YAW_RAD = 1.0
+# Where a driver follows the tip alone (MoveIt Servo), the other joints come to stand elsewhere than
+# the expert has them; a policy that has never seen that moves to and fro.
+_POSTURE_RAD = 0.06
 _STEP_S, _TICK_S, _LIMIT_S = 0.05, 0.01, 2.5
 _SPEED_M_S, _ARRIVED_M = 0.5, 0.015
+
+
+def draw_posture(rng: np.random.Generator) -> FloatArray:
+    """Joint positions (7,) [rad] that an expert keeps near throughout an episode."""
+    return HOME_RAD + rng.normal(0, _POSTURE_RAD, len(HOME_RAD))
 
 
 def wander(world: TabletopSim, expert: Expert, rng: np.random.Generator) -> None:

@@ -13,6 +13,7 @@ from vla_ros.datatypes import ActionChunk, ActionPrefix, FloatArray, Observation
 from vla_ros.policy_protocol import CameraSpec, PolicySpec
 from vla_ros.robot_config import RobotConfig
 from vla_ros.sim.expert import Expert
+from vla_ros.sim.layout import HOME_RAD
 from vla_ros.sim.scene import CAMERAS
 from vla_ros.sim.world import RENDER_PX, TabletopSim
 
@@ -85,6 +86,7 @@ class ExpertPolicy:
         *,
         noise: Noise | None = None,
         rows: list[Row] | None = None,
+        rest_rad: FloatArray = HOME_RAD,
     ) -> None:
         """Put the expert behind the face.
 
@@ -93,9 +95,10 @@ class ExpertPolicy:
             world: The simulation it acts in.
             noise: Disturbs what is executed.
             rows: Gets what was seen and wanted, undisturbed.
+            rest_rad: As of `Expert`.
         """
         self.spec = simulated_spec(robot, horizon=1)
-        self.expert, self._world = Expert(world), world
+        self.expert, self._world = Expert(world, rest_rad), world
         self.noise, self.rows = noise, rows
 
     def reset(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from vla_ros.image import resize
 from vla_ros.learn.corrections import TakeTurns
 from vla_ros.learn.episode import EpisodeData
-from vla_ros.learn.excursion import wander
+from vla_ros.learn.excursion import draw_posture, wander
 from vla_ros.learn.expert_policy import STEP_S, ExpertPolicy, Noise, Row
 from vla_ros.learn.rollout import look, run_episode, step_by_step
 from vla_ros.policy_protocol import Policy
@@ -27,7 +27,7 @@ def record_demonstration(
     rng = np.random.default_rng([seed, TASKS.index(task), 1])
     episode = world.reset(seed=seed, task=task)
     rows: list[Row] = []
-    expert = ExpertPolicy(robot, world, noise=Noise(rng), rows=rows)
+    expert = ExpertPolicy(robot, world, noise=Noise(rng), rows=rows, rest_rad=draw_posture(rng))
     wander(world, expert.expert, rng)
     if world.success:
         return None
@@ -43,15 +43,16 @@ def record_moments(
     """The first moment of a scene, a row long: what to do now if asked for this, or for that."""
     rng = np.random.default_rng([seed, TASKS.index(task), 1])
     world.reset(seed=seed, task=task)
-    wander(world, ExpertPolicy(robot, world).expert, rng)
+    expert = ExpertPolicy(robot, world, rest_rad=draw_posture(rng))
+    wander(world, expert.expert, rng)
     observation = look(world, "")
     episodes = []
     for request in requests_for(rng, world.layout.colors):
         template = str(rng.choice(TEMPLATES[request.task]))
         episode = world.ask(request, write_instruction(request, template))
-        rows: list[Row] = []
-        ExpertPolicy(robot, world, rows=rows).infer(observation)
-        episodes.append(_episode_data(episode, rows))
+        expert.rows = []
+        expert.infer(observation)
+        episodes.append(_episode_data(episode, expert.rows))
     return episodes
 
 
@@ -61,7 +62,7 @@ def record_corrections(
     """What the expert does where `policy` got to, turn by turn; nothing if all ends in failure."""
     rng = np.random.default_rng([seed, TASKS.index(task), 1])
     episode = world.reset(seed=seed, task=task)
-    expert = ExpertPolicy(robot, world)
+    expert = ExpertPolicy(robot, world, rest_rad=draw_posture(rng))
     both = TakeTurns(policy, expert, robot.chunks.execute_s, rng)
     outcome = run_episode(
         world, both, step_by_step(robot, STEP_S), after_success_s=_AFTER_SUCCESS_S

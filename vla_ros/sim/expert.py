@@ -24,8 +24,14 @@ _DOWN = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
 class Expert:
     """Acts through the same joint commands as a policy, but reads the simulator's state."""
 
-    def __init__(self, world: TabletopSim) -> None:
-        """Args: world: The simulation it acts in."""
+    def __init__(self, world: TabletopSim, rest_rad: FloatArray = HOME_RAD) -> None:
+        """Put it at the controls.
+
+        Args:
+            world: The simulation it acts in.
+            rest_rad: Joint positions (7,); of the postures that serve the tip it takes the one near
+                them.
+        """
         self._world = world
         model = _arm_model()
         self._configuration = mink.Configuration(model)
@@ -38,7 +44,7 @@ class Expert:
         cost[self._dofs] = 2e-3
         self._posture = mink.PostureTask(model, cost=cost)
         rest = model.qpos0.copy()
-        rest[self._joints] = HOME_RAD
+        rest[self._joints] = rest_rad
         self._posture.set_target(rest)
         self._bounds = mink.ConfigurationLimit(model)
 
