@@ -15,6 +15,7 @@ from vla_ros.learn.rollout import run_episode, step_by_step
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
 from vla_ros.sim.expert_moves import next_move
+from vla_ros.sim.layout import HOME_RAD
 from vla_ros.sim.tasks import TASKS
 from vla_ros.sim.world import TabletopSim
 
@@ -63,6 +64,22 @@ def test_what_is_too_far_off_to_come_down_is_near_enough_to_close(
     assert stays.tip_m[2] >= high[2]
     assert stays.gripper_open == 1.0
     assert next_move(world, low, yaw_rad).gripper_open == 0.0
+
+
+def test_expert_comes_to_the_same_place_in_the_posture_it_is_to_keep(
+    world: TabletopSim, robot: RobotConfig
+) -> None:
+    other_rad = HOME_RAD + np.array([0.1, 0.0, -0.1, 0.0, 0.1, 0.0, 0.0])
+    joints_rad = []
+    for rest_rad in (HOME_RAD, other_rad):
+        world.reset(seed=1, task="pick_object")
+        expert = ExpertPolicy(robot, world, rest_rad=rest_rad)
+        assert run_episode(world, expert, step_by_step(robot, STEP_S)).success
+        joints_rad.append(world.state().position_rad)
+    assert (
+        np.linalg.norm(np.diff(robot.chain.forward(np.stack(joints_rad))[:, :3, 3], axis=0)) < 0.01
+    )
+    assert np.abs(joints_rad[0] - joints_rad[1]).max() > 0.03
 
 
 def test_rows_hold_the_undisturbed_action_while_noise_is_executed(
