@@ -18,7 +18,10 @@ from vla_ros.learn.episode import EpisodeData
 from vla_ros.learn.expert_policy import STEP_S
 from vla_ros.learn.pool import work_off
 from vla_ros.learn.recording import (
+    CORRECTION_SHARES,
+    DEMONSTRATION_SHARES,
     PICTURE_PX,
+    draw_disturbance,
     record_corrections,
     record_demonstration,
     record_moments,
@@ -157,10 +160,11 @@ def plan(episodes: int, first_seed: int) -> list[tuple[str, int]]:
 
 
 class _Recorder:
-    """A world, and what a process needs to record in it."""
+    """Worlds, and what a process needs to record in them."""
 
     def __init__(self, robot_path: Path, first_seed: int, checkpoint: Path | None) -> None:
-        self._world, self._robot = TabletopSim(), load_robot(robot_path)
+        self._worlds: dict[str, TabletopSim] = {}
+        self._robot = load_robot(robot_path)
         self._first_seed, self._checkpoint = first_seed, checkpoint
         self._policy: Policy | None = None
 
@@ -168,11 +172,18 @@ class _Recorder:
         """What is wanted of the scene of a task and seed; nothing when that failed."""
         task, seed = job
         if seed >= self._first_seed + FIRST_CORRECTION:
-            return record_corrections(self._world, self._robot, self._load_policy(), task, seed)
+            world = self._world(draw_disturbance(task, seed, CORRECTION_SHARES))
+            return record_corrections(world, self._robot, self._load_policy(), task, seed)
+        world = self._world(draw_disturbance(task, seed, DEMONSTRATION_SHARES))
         if seed >= self._first_seed + FIRST_MOMENT:
-            return record_moments(self._world, self._robot, task, seed)
-        episode = record_demonstration(self._world, self._robot, task, seed)
+            return record_moments(world, self._robot, task, seed)
+        episode = record_demonstration(world, self._robot, task, seed)
         return [] if episode is None else [episode]
+
+    def _world(self, disturbance: str) -> TabletopSim:
+        if disturbance not in self._worlds:
+            self._worlds[disturbance] = TabletopSim(disturbance=disturbance)
+        return self._worlds[disturbance]
 
     def _load_policy(self) -> Policy:
         if self._policy is None:

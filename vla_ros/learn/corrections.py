@@ -27,7 +27,13 @@ class TakeTurns:
     """
 
     def __init__(
-        self, policy: Policy, expert: ExpertPolicy, execute_s: float, rng: np.random.Generator
+        self,
+        policy: Policy,
+        expert: ExpertPolicy,
+        execute_s: float,
+        rng: np.random.Generator,
+        *,
+        late_s: float = 0.0,
     ) -> None:
         """Begin with the policy.
 
@@ -36,11 +42,13 @@ class TakeTurns:
             expert: Acts in the same world.
             execute_s: How long the policy follows a plan before it makes the next.
             rng: Draws how long each turn lasts.
+            late_s: How long a plan is under way; the one before is followed until then, as on a
+                robot whose inference is slow.
         """
         self.spec = expert.spec
         self.turns: list[list[Row]] = []
         self._policy, self._expert, self._rng = policy, expert, rng
-        self._steps = max(1, round(execute_s / STEP_S))
+        self._steps, self._late = max(1, round(execute_s / STEP_S)), round(late_s / STEP_S)
         self.reset()
 
     def reset(self) -> None:
@@ -57,8 +65,9 @@ class TakeTurns:
             self._change(now_s)
         if self._expert_drives:
             return self._expert.infer(observation)
-        if not self._plan:
-            self._plan = self._steps_of(self._policy.infer(observation))
+        if len(self._plan) <= self._late:
+            steps = self._steps_of(self._policy.infer(observation))
+            self._plan += steps[len(self._plan) :]
         return self._plan.pop(0)
 
     def _change(self, now_s: float) -> None:
@@ -82,5 +91,5 @@ class TakeTurns:
                 epoch=chunk.epoch,
                 inference_s=chunk.inference_s,
             )
-            for i in range(min(self._steps, len(chunk.actions)))
+            for i in range(min(self._steps + self._late, len(chunk.actions)))
         ]

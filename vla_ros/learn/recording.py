@@ -17,7 +17,24 @@ from vla_ros.sim.tasks import TASKS, TEMPLATES, requests_for, write_instruction
 from vla_ros.sim.world import Episode, TabletopSim
 
 PICTURE_PX = 96
+# In this share of the scenes something is as in evaluation under that disturbance. A block is kicked
+# where a policy acts: the gripper is at the block then, not still on its way to a drawn place.
+DEMONSTRATION_SHARES = {"cameras": 0.2}
+CORRECTION_SHARES = {"cameras": 0.15, "kick": 0.3}
+# How long the policy's plans are under way in a scene of corrections [s], one of these.
+_LATE_S = (0.0, 0.0, 0.1, 0.2)
+_DISTURBANCE_STREAM = 4
 _AFTER_SUCCESS_S = 0.25
+
+
+def draw_disturbance(task: str, seed: int, shares: dict[str, float]) -> str:
+    """Which disturbance, if any, the scene of `task` and `seed` is recorded under."""
+    point = np.random.default_rng([seed, TASKS.index(task), _DISTURBANCE_STREAM]).random()
+    for name, share in shares.items():
+        if point < share:
+            return name
+        point -= share
+    return ""
 
 
 def record_demonstration(
@@ -63,7 +80,8 @@ def record_corrections(
     rng = np.random.default_rng([seed, TASKS.index(task), 1])
     episode = world.reset(seed=seed, task=task)
     expert = ExpertPolicy(robot, world, rest_rad=draw_posture(rng))
-    both = TakeTurns(policy, expert, robot.chunks.execute_s, rng)
+    late_s = float(rng.choice(_LATE_S))
+    both = TakeTurns(policy, expert, robot.chunks.execute_s, rng, late_s=late_s)
     outcome = run_episode(
         world, both, step_by_step(robot, STEP_S), after_success_s=_AFTER_SUCCESS_S
     )
