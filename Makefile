@@ -28,7 +28,9 @@ export PATH := $(BIN):$(PATH)
 export AMENT_PREFIX_PATH := $(VENV)
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 # Default Fast DDS loses 640x480 images between processes; this profile enlarges its shared memory.
+# Fast DDS 2, of Jazzy and older, knows the second name alone, Fast DDS 3 the first.
 export FASTDDS_DEFAULT_PROFILES_FILE := $(CURDIR)/config/fastdds_shm.xml
+export FASTRTPS_DEFAULT_PROFILES_FILE := $(FASTDDS_DEFAULT_PROFILES_FILE)
 export MUJOCO_GL := egl
 export LP_NUM_THREADS := 1
 export RMW_IMPLEMENTATION := rmw_fastrtps_cpp

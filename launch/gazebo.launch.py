@@ -30,12 +30,12 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from vla_ros.ros.dds_profile import PROFILE_VARIABLES
 from vla_ros.ros.launch_arguments import refuse_unknown
 
 HERE = Path(__file__).parent
 SHARE = HERE.parent
 CONTROLLERS = SHARE / "config/gazebo/controllers.yaml"
-PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 SIM_TIME = {"use_sim_time": True}
 
 
@@ -60,10 +60,7 @@ def generate_launch_description() -> LaunchDescription:
                 description="Follow /clock, which Gazebo's bridge publishes.",
             ),
             # As vla.launch.py does, which comes too late for the bridge that sends the pictures.
-            SetEnvironmentVariable(
-                PROFILE,
-                EnvironmentVariable(PROFILE, default_value=str(SHARE / "config/fastdds_shm.xml")),
-            ),
+            *map(profile, PROFILE_VARIABLES),
             after(arm, broadcaster),
             after(broadcaster, controllers),
             after(controllers, vla()),
@@ -150,3 +147,9 @@ def vla() -> IncludeLaunchDescription:
 def after(first: Node, then: Node | IncludeLaunchDescription) -> RegisterEventHandler:
     """Start `then` when `first` has ended."""
     return RegisterEventHandler(OnProcessExit(target_action=first, on_exit=[then]))
+
+
+def profile(variable: str) -> SetEnvironmentVariable:
+    """More shared memory for pictures, unless the user has set something else."""
+    ours = str(SHARE / "config/fastdds_shm.xml")
+    return SetEnvironmentVariable(variable, EnvironmentVariable(variable, default_value=ours))

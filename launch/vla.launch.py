@@ -25,11 +25,11 @@ from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
 from vla_ros.robot_config import load_robot
+from vla_ros.ros.dds_profile import PROFILE_VARIABLES
 from vla_ros.ros.launch_arguments import refuse_unknown
 
 # The package's share folder when installed, the repository in a source tree.
 SHARE = Path(__file__).parents[1]
-PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -40,10 +40,7 @@ def generate_launch_description() -> LaunchDescription:
             *arguments(),
             OpaqueFunction(function=refuse_wrong_robot_file),
             # Images do not arrive through the default shared memory; a user's own profile wins.
-            SetEnvironmentVariable(
-                PROFILE,
-                EnvironmentVariable(PROFILE, default_value=str(SHARE / "config/fastdds_shm.xml")),
-            ),
+            *map(profile, PROFILE_VARIABLES),
             activate_once_configured(node),
             node,
             change_state(node, Transition.TRANSITION_CONFIGURE),
@@ -226,3 +223,9 @@ def change_state(node: LifecycleNode, transition_id: int) -> EmitEvent:
         event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition_id),
         condition=IfCondition(LaunchConfiguration("autostart")),
     )
+
+
+def profile(variable: str) -> SetEnvironmentVariable:
+    """More shared memory for pictures, unless the user has set something else."""
+    ours = str(SHARE / "config/fastdds_shm.xml")
+    return SetEnvironmentVariable(variable, EnvironmentVariable(variable, default_value=ours))

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from vla_ros.errors import ParameterError, RobotFileError
+from vla_ros.ros.dds_profile import PROFILE_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 FILES = tuple(sorted(path.name for path in (ROOT / "launch").glob("*.launch.py")))
@@ -170,10 +171,12 @@ def test_configures_then_activates_once_unless_autostart_is_false(describe):
 
 def test_shared_memory_profile_is_set_before_any_process_and_a_users_own_wins(describe):
     entities = describe("vla.launch.py")
-    action = only(entities, "SetEnvironmentVariable")
-    assert action.name == action.value.name == "FASTDDS_DEFAULT_PROFILES_FILE"
-    assert Path(action.value.default_value) == ROOT / "config/fastdds_shm.xml"
-    assert entities.index(action) < entities.index(only(entities, "LifecycleNode"))
+    actions = of_kind(entities, "SetEnvironmentVariable")
+    assert [action.name for action in actions] == list(PROFILE_VARIABLES)
+    for action in actions:
+        assert action.value.name == action.name
+        assert Path(action.value.default_value) == ROOT / "config/fastdds_shm.xml"
+        assert entities.index(action) < entities.index(only(entities, "LifecycleNode"))
 
 
 @pytest.mark.parametrize("file", ["sim.launch.py", "moveit_servo.launch.py"])

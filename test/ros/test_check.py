@@ -169,11 +169,11 @@ MISTAKES = {
     "unknown encoding": (Plan(encoding="32FC1"), "camera front: image encoding '32FC1' is unknown"),
     "best-effort loss": (
         Plan(image_qos=BEST_EFFORT, is_lost=lambda count: count % 7 not in (0, 1, 3)),
-        "camera front: [4-6]\\d% of [0-9]+ pictures got lost .*FASTDDS_DEFAULT_PROFILES_FILE=",
+        "camera front: [4-6]\\d% of [0-9]+ pictures got lost .*FASTRTPS_DEFAULT_PROFILES_FILE=",
     ),
     "every picture lost": (
         Plan(image_qos=BEST_EFFORT, is_lost=lambda count: True),
-        "camera front: .* no picture arrived: .*FASTDDS_DEFAULT_PROFILES_FILE=",
+        "camera front: .* no picture arrived: .*FASTRTPS_DEFAULT_PROFILES_FILE=",
     ),
     "old pictures": (
         Plan(image_age_s=2.0),

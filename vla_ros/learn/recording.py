@@ -17,8 +17,8 @@ from vla_ros.sim.tasks import TASKS, TEMPLATES, requests_for, write_instruction
 from vla_ros.sim.world import Episode, TabletopSim
 
 PICTURE_PX = 96
-# In this share of the scenes something is as in evaluation under that disturbance. A block is kicked
-# where a policy acts: the gripper is at the block then, not still on its way to a drawn place.
+# Shares of the scenes that are recorded under a disturbance. A block is kicked where a policy acts:
+# the gripper is at the block then, not still on its way to a drawn place.
 DEMONSTRATION_SHARES = {"cameras": 0.2}
 CORRECTION_SHARES = {"cameras": 0.15, "kick": 0.3}
 # How long the policy's plans are under way in a scene of corrections [s], one of these.

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import vla_ros
 from vla_ros.errors import NodeError
+from vla_ros.ros.dds_profile import PROFILE_VARIABLES
 from vla_ros.share import share_path
 
 # A node brings the arm to rest and ends within 1.7 s of the signal (shutdown.py).
@@ -97,7 +98,8 @@ def prepare_environment() -> None:
         os.environ["ROS_DOMAIN_ID"] = str(_free_domain())
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     profile = str(share_path("config/fastdds_shm.xml"))
-    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", profile)
+    for name in PROFILE_VARIABLES:
+        os.environ.setdefault(name, profile)
     # Where pictures are drawn without a GPU: more threads would only disturb the policy's.
     os.environ.setdefault("LP_NUM_THREADS", "1")
     # The nodes must be those of the code that starts them, whatever the current folder.

@@ -13,13 +13,14 @@ from vla_ros.policy_protocol import CameraSpec
 from vla_ros.robot_config import CameraConfig, RobotConfig
 from vla_ros.ros.check.finding import Finding, error, ok, warning
 from vla_ros.ros.check.listening import Heard, HeardCamera, Listener, image_type
+from vla_ros.ros.dds_profile import PROFILE_VARIABLES
 from vla_ros.runtime.latest import MAX_AHEAD_S
 from vla_ros.runtime.pictures import BLACK_BELOW
 
-_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 _CURE = (
-    f"default Fast DDS has too little shared memory for pictures: export {_PROFILE}="
-    "<share of vla_ros>/config/fastdds_shm.xml for the camera driver and for vla_node"
+    "default Fast DDS has too little shared memory for pictures: export "
+    f"{' and '.join(PROFILE_VARIABLES)}=<share of vla_ros>/config/fastdds_shm.xml for the camera "
+    "driver and for vla_node (the first is read from Kilted on, the second up to Jazzy)"
 )
 _TOLERATED_LOSS, _TOLERATED_ASPECT = 0.1, 0.02
 # Of a camera that offers best effort only, lost pictures are told by gaps; its rate may vary too.
@@ -42,10 +43,12 @@ def check_cameras(
 
 
 def _profile() -> list[Finding]:
-    path = os.environ.get(_PROFILE, "")
-    if not path or Path(path).is_file():
-        return []
-    return [error("shared memory", f"{_PROFILE} is {path}, which does not exist")]
+    paths = {name: os.environ.get(name, "") for name in PROFILE_VARIABLES}
+    return [
+        error("shared memory", f"{name} is {path}, which does not exist")
+        for name, path in paths.items()
+        if path and not Path(path).is_file()
+    ]
 
 
 def _absent(
