@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
 from process_meter import ProcessMeter
 from soak_faults import FAULTS, Fault
-from soak_report import REAL_TIME_SLACK_S, RECOVER_WITHIN_S, Kind, Report
+from soak_report import LOCK_S, REAL_TIME_SLACK_S, RECOVER_WITHIN_S, Kind, Report
 from soak_stage import SoakStage
 
 INSTRUCTIONS = (
@@ -86,12 +86,15 @@ class Soak:
         begun_s = time.monotonic()
         fault.begin(self._stage)
         reaction_s = self._reaction_s(fault, begun_s)
+        lock_s = self._lock_s(begun_s) if fault.may_lock else 0.0
         if self._is_overtaken(fault):
             kind.overtaken += 1
         elif reaction_s is None:
             kind.missed += 1
         else:
-            kind.reactions_s.append(reaction_s)
+            kind.reactions_s.append(reaction_s - lock_s)
+        if lock_s:
+            kind.locks_s.append(lock_s)
         self._stage.listen(self._rng.uniform(*_LASTS_S))
         fault.end(self._stage)
         ended_s = time.monotonic()
@@ -107,6 +110,12 @@ class Soak:
                 if status in fault.statuses:
                     return heard_s - begun_s
         return None
+
+    def _lock_s(self, begun_s: float) -> float:
+        """How long the node told nothing since, if that is as long as a wait for a lock."""
+        times_s = [begun_s, *(heard_s for heard_s, _, _ in self._stage.relay.heard)]
+        silence_s = float(np.diff(times_s).max(initial=0.0))
+        return silence_s if silence_s >= LOCK_S else 0.0
 
     def _is_overtaken(self, fault: Fault) -> bool:
         """Whether another fault was latched before the node told this one.

@@ -27,6 +27,9 @@ class Fault:
         end: Takes it back.
         statuses: One of them must be told.
         bound_s: Within this time, by the robot file.
+        may_lock: Whether it stops a process that takes messages out of shared memory. When that
+            holds the lock of its queue just then, Fast DDS 2 lets the node wait for 1 s at each
+            message that it sends there, and rclpy keeps Python's lock meanwhile: no tick is made.
     """
 
     row: int
@@ -34,6 +37,7 @@ class Fault:
     end: Callable[[SoakStage], None]
     statuses: tuple[str, ...]
     bound_s: float
+    may_lock: bool = False
 
 
 def _signal_server(number: signal.Signals) -> Callable[[SoakStage], None]:
@@ -134,6 +138,7 @@ FAULTS = {
         end=_signal_robot(signal.SIGCONT),
         statuses=_STATE,
         bound_s=0.2 + _TICK_S,
+        may_lock=True,
     ),
     "second commander": Fault(
         row=22,

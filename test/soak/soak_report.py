@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 
 REAL_TIME_SLACK_S = 1.0
 """What a reaction in real time may take beyond its bound, because the machine may be busy."""
+LOCK_S, MAX_LOCK_S = 0.95, 4.5
+"""A wait of the node for a lock that a stopped process holds: 1 s a message, up to four of them."""
 MAX_GROWTH_MB_H = 5.0
 MEMORY_JUDGED_FROM_S = 600.0
 """Below this, a line through the memory's samples says nothing."""
@@ -24,6 +26,8 @@ class Kind:
         missed: How often nothing, or something else, was told in time.
         overtaken: How often the node had latched another fault meanwhile, which is told first and
             has brought the arm to rest already.
+        locks_s: How long the node waited for a lock of a stopped process, each time; the reaction
+            of that time is told without.
     """
 
     bound_s: float
@@ -32,6 +36,7 @@ class Kind:
     recoveries_s: list[float] = field(default_factory=list)
     missed: int = 0
     overtaken: int = 0
+    locks_s: list[float] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -64,6 +69,7 @@ class Report:
     def problems(self) -> list[str]:
         """What is out of bounds; empty when the soak has passed."""
         late = {name: self._late(kind) for name, kind in self.kinds.items()}
+        longest_s = self._longest_lock_s()
         checks = {
             self.ended: bool(self.ended),
             "no fault was injected": self.injected == 0,
@@ -75,6 +81,7 @@ class Report:
             f"{self.descriptors_gained} more file descriptors": self.descriptors_gained > 0,
             f"{self.threads_gained} more threads": self.threads_gained > 0,
             f"{self.exceptions} unhandled exception(s), see the logs": self.exceptions > 0,
+            f"a wait of {longest_s:.1f} s for a lock": longest_s > MAX_LOCK_S,
             f"limits exceeded: {'; '.join(self.examples)}": bool(self.exceeded),
         }
         found = [problem for problem, is_so in checks.items() if is_so]
@@ -91,6 +98,9 @@ class Report:
         problems = self.problems()
         parts = [self._faults(), self._process(), *problems]
         return "\n".join([*parts, "FAILED" if problems else "passed"])
+
+    def _longest_lock_s(self) -> float:
+        return max((lock_s for kind in self.kinds.values() for lock_s in kind.locks_s), default=0.0)
 
     def _late(self, kind: Kind) -> int:
         bound_s = kind.bound_s + REAL_TIME_SLACK_S
@@ -119,6 +129,8 @@ class Report:
             f"{self.memory_growth_mb_h:+.1f} MB an hour{note}\n"
             f"file descriptors     {self.descriptors[0]} to {self.descriptors[1]}\n"
             f"threads              {self.threads[0]} to {self.threads[1]}\n"
+            f"waits for a lock     {sum(len(kind.locks_s) for kind in self.kinds.values())}, "
+            f"longest {self._longest_lock_s():.2f} s\n"
             f"unhandled exceptions {self.exceptions}\n"
             f"commands             {self.commands}, {self.travel_rad:.1f} rad of motion, "
             f"{sum(self.exceeded.values())} outside a limit\n"

@@ -8,13 +8,15 @@ import mmap
 import os
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from process_meter import ProcessMeter, Sample
 from processes import write_policy_python
-from soak import main
+from soak import Soak, main
 from soak_faults import FAULTS
 from soak_report import Kind, Report
+from soak_stage import SoakStage
 
 from vla_ros.datatypes import Status
 
@@ -52,6 +54,7 @@ GOOD = Report(
     [
         ({"kinds": {"a": Kind(bound_s=0.5, injected=1, reactions_s=[1.6])}}, "too late"),
         ({"kinds": {"a": Kind(bound_s=0.5, injected=1, missed=1)}}, "too late"),
+        ({"kinds": {"a": Kind(bound_s=0.5, injected=1, locks_s=[5.0])}}, "5.0 s for a lock"),
         ({"kinds": {}}, "no fault was injected"),
         ({"memory_growth_mb_h": 5.1}, "memory grows by 5.1 MB"),
         ({"memory_growth_mb_h": math.nan}, "memory grows"),
@@ -69,6 +72,37 @@ def test_whatever_is_out_of_bounds_fails_the_soak(changes, words):
     assert len(problems) == 1
     assert words in problems[0]
     assert "FAILED" in replace(GOOD, **changes).summary()
+
+
+@pytest.mark.parametrize(
+    ("heard_s", "lock_s"),
+    [([0.01, 0.02, 3.02, 3.03], 3.0), ([1.2, 1.21], 1.2), ([0.01, 0.3, 0.9], 0.0), ([], 0.0)],
+)
+def test_only_a_silence_as_long_as_a_lock_counts_as_one(tmp_path, heard_s, lock_s):
+    stage = SoakStage(tmp_path, 20.0)
+    stage.relay = SimpleNamespace(heard=[(100.0 + at_s, "running", "") for at_s in heard_s])
+    stage.vla = SimpleNamespace(pid=os.getpid())
+    assert Soak(stage, KINDS, seed=0)._lock_s(100.0) == pytest.approx(lock_s)
+
+
+@pytest.mark.parametrize(
+    ("told", "is_overtaken"),
+    [
+        (["running", "fault_wild_actions", "fault_wild_actions"], True),
+        (["running", "fault_wild_actions", "hold_stale_state"], True),
+        (["running", "hold_stale_state", "fault_wild_actions"], False),
+        (["running", "hold_stale_state"], False),
+        ([], False),
+    ],
+)
+def test_a_fault_that_was_latched_first_has_overtaken_the_injected_one(
+    tmp_path, told, is_overtaken
+):
+    stage = SoakStage(tmp_path, 20.0)
+    stage.relay = SimpleNamespace(heard=[(0.0, status, "") for status in told])
+    stage.vla = SimpleNamespace(pid=os.getpid())
+    soak = Soak(stage, KINDS, seed=0)
+    assert soak._is_overtaken(FAULTS["robot frozen"]) == is_overtaken
 
 
 def test_the_memory_of_a_short_soak_is_told_and_not_judged():
