@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from untrained import write_untrained_checkpoint
 
 from vla_ros import cli
@@ -15,9 +16,11 @@ from vla_ros.learn.collect import FIRST_CORRECTION, FIRST_SEED, plan
 from vla_ros.learn.corrections import TakeTurns
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.expert_policy import ExpertPolicy
+from vla_ros.learn.recording import CORRECTION_SHARES, DEMONSTRATION_SHARES, draw_disturbance
 from vla_ros.learn.rollout import look
 from vla_ros.robot_config import load_robot
 from vla_ros.share import share_path
+from vla_ros.sim.disturbance import DISTURBANCES
 from vla_ros.sim.tasks import HELDOUT_PAIRS, TASKS
 from vla_ros.sim.world import TabletopSim
 
@@ -103,6 +106,52 @@ def test_the_policy_and_the_expert_take_turns() -> None:
     assert still.plans >= sum(drivers) / 3
     assert still.plans <= sum(drivers) / 3 + len(changes)
     assert sum(map(len, both.turns)) == len(drivers) - sum(drivers)
+
+
+def test_a_late_plan_is_followed_where_the_one_before_ends() -> None:
+    robot = load_robot(share_path("config/panda.yaml"))
+    world = TabletopSim()
+    world.reset(seed=5, task="pick_object")
+    observation = look(world, "")
+    both = TakeTurns(
+        Marking(), ExpertPolicy(robot, world), 0.3, np.random.default_rng(0), late_s=0.2
+    )
+    steps = []
+    for tick in range(9):  # in the policy's first turn, which lasts for 2.7 s with that seed
+        made_s, step = both.infer(replace(observation, stamp_s=0.1 * tick)).actions[0, :2]
+        assert made_s + 0.1 * step == pytest.approx(0.1 * tick)
+        steps.append(int(step))
+    assert steps == [0, 1, 2, 3, 4, 2, 3, 4, 2]
+
+
+def test_a_share_of_the_scenes_is_disturbed_and_always_the_same_ones() -> None:
+    shares = {"cameras": 0.2, "kick": 0.3}
+    names = [draw_disturbance("push_object", seed, shares) for seed in range(1000)]
+    found = Counter(names)
+    assert set(found) == {"", "cameras", "kick"}
+    assert 160 <= found["cameras"] <= 240
+    assert 255 <= found["kick"] <= 345
+    assert names == [draw_disturbance("push_object", seed, shares) for seed in range(1000)]
+    assert set(CORRECTION_SHARES) | set(DEMONSTRATION_SHARES) <= set(DISTURBANCES)
+
+
+class Marking:
+    """A policy whose steps tell when it was asked, and which step of the plan they are."""
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
+        """Ten steps."""
+        actions = np.zeros((10, 8))
+        actions[:, 0], actions[:, 1] = observation.stamp_s, np.arange(10)
+        return ActionChunk(
+            actions=actions,
+            start_s=observation.stamp_s,
+            step_s=0.1,
+            epoch=observation.epoch,
+            inference_s=0.0,
+        )
 
 
 class Still:
