@@ -140,11 +140,16 @@ format: $(STAMP)
 # training is left alone: there are more data by then.
 define TRAIN
 	@$(if $(shell grep -s '"finished": true' $(2)/config.json),echo "$(2): trained already",\
-		$(BIN)/python -m vla_ros train --config config/train/$(1).yaml --data $(DATA) --out $(2) \
+		$(BIN)/python -m vla_ros train --config config/train/$(1).yaml --data $(or $(4),$(DATA)) --out $(2) \
 		$(if $(3),--init $(3)) $(if $(wildcard $(2)/training_state.pt),--resume) $(ARGS))
 endef
 define CORRECT
 	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections $(1) --checkpoint $(2)
+endef
+# Scenes that no round before has seen.
+define LAST
+	@$(BIN)/python -m vla_ros collect --out $(DATA)_disturbed --seed 3100000 --episodes 1500 \
+		--moments 4000 --corrections 3000 --checkpoint $(1)
 endef
 
 train: $(STAMP)
@@ -155,7 +160,9 @@ train: $(STAMP)
 	$(call CORRECT,5000,$(OUT)_second)
 	$(call TRAIN,tabletop_words,$(OUT)_third,$(OUT)_second)
 	$(call CORRECT,7500,$(OUT)_third)
-	$(call TRAIN,tabletop_last,$(OUT),$(OUT)_third)
+	$(call TRAIN,tabletop_fourth,$(OUT)_fourth,$(OUT)_third)
+	$(call LAST,$(OUT)_fourth)
+	$(call TRAIN,tabletop_disturbed,$(OUT),$(OUT)_fourth,$(DATA)_disturbed)
 
 ablations: $(STAMP)
 	@$(BIN)/python -m vla_ros ablate --data $(DATA) --out runs/ablations $(ARGS)
