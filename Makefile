@@ -146,11 +146,6 @@ endef
 define CORRECT
 	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections $(1) --checkpoint $(2)
 endef
-# Scenes that no round before has seen.
-define LAST
-	@$(BIN)/python -m vla_ros collect --out $(DATA)_disturbed --seed 3100000 --episodes 1500 \
-		--moments 4000 --corrections 3000 --checkpoint $(1)
-endef
 
 train: $(STAMP)
 	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 3000 --moments 8000
@@ -161,7 +156,9 @@ train: $(STAMP)
 	$(call TRAIN,tabletop_words,$(OUT)_third,$(OUT)_second)
 	$(call CORRECT,7500,$(OUT)_third)
 	$(call TRAIN,tabletop_fourth,$(OUT)_fourth,$(OUT)_third)
-	$(call LAST,$(OUT)_fourth)
+	@# Scenes that no round before has seen.
+	@$(BIN)/python -m vla_ros collect --out $(DATA)_disturbed --seed 3100000 --episodes 1500 \
+		--moments 4000 --corrections 3000 --checkpoint $(OUT)_fourth
 	$(call TRAIN,tabletop_disturbed,$(OUT),$(OUT)_fourth,$(DATA)_disturbed)
 
 ablations: $(STAMP)
