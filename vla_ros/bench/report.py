@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_ros.errors import ParameterError
-from vla_ros.output_paths import output_file, write_text
+from vla_ros.output_paths import output_file, output_png, write_text
 
 Bars = Mapping[str, Mapping[str, float]]
 """Title of a panel with its unit → label of a bar → its height."""
@@ -22,7 +22,7 @@ Lines = Mapping[str, Mapping[str, Mapping[float, float]]]
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--json` and `--plot`."""
     parser.add_argument("--json", type=output_file, help="write the numbers to this file")
-    parser.add_argument("--plot", type=output_file, help="draw the numbers into this PNG")
+    parser.add_argument("--plot", type=output_png, help="draw the numbers into this PNG")
 
 
 def machine() -> dict[str, Any]:
