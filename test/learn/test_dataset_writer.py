@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -256,10 +257,32 @@ def test_a_disk_that_refuses_costs_the_part_only(tmp_path: Path) -> None:
         writer.add(episode(3))
         in_the_way = tmp_path / "data/chunk-000/file-001.parquet"
         in_the_way.mkdir()
-        with pytest.raises(DatasetError, match=r"cannot be written.*1 episodes are lost"):
+        with pytest.raises(DatasetError, match="cannot be written.*it has the episodes before 3"):
             writer.flush()
     in_the_way.rmdir()
     with open_writer(tmp_path) as writer:
         assert writer.episodes == 3
+        writer.add(episode(3))
+    assert_whole(tmp_path, [0, 1, 2, 3])
+
+
+def add_and_flush(writer: DatasetWriter, added: EpisodeData) -> None:
+    writer.add(added)
+    writer.flush()
+
+
+def test_a_full_disk_closes_the_writer_and_keeps_what_was_finished(tmp_path: Path) -> None:
+    with open_writer(tmp_path) as writer:
+        for seed in range(3):
+            writer.add(episode(seed))
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            with pytest.raises(DatasetError, match="cannot be written.*has the episodes before 3"):
+                add_and_flush(writer, episode(3))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert writer.is_closed
+    with open_writer(tmp_path) as writer:
         writer.add(episode(3))
     assert_whole(tmp_path, [0, 1, 2, 3])

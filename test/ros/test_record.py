@@ -63,6 +63,16 @@ class Hand(Client):
         self._spinner.until(future.done, f"{name} answers")
         return future.result()
 
+    def begin(self, text: str) -> None:
+        """Say it and start; again while the recorder, just found, has not heard it."""
+
+        def starts() -> bool:
+            self.say(text)
+            self.wait(10)
+            return self.call("start").success
+
+        self._spinner.until(starts, "an episode begins")
+
     def wait(self, pictures: int) -> None:
         until = self.shown + pictures
         self._spinner.until(lambda: self.shown >= until, "pictures")
@@ -74,10 +84,7 @@ def test_finished_episodes_survive_kill_9(context, spinner, start_recorder, robo
     refused = hand.call("start")
     assert not refused.success
     assert "nothing was said yet" in refused.message
-    spinner.until(lambda: hand.texts.get_subscription_count() >= 1, "the recorder hears")
-    hand.say("sway left")
-    hand.wait(10)
-    assert hand.call("start").success
+    hand.begin("sway left")
     hand.wait(60)
     assert not hand.call("start").success
     assert hand.call("stop").message.startswith("episode 0 is written: ")
@@ -129,3 +136,24 @@ def test_an_episode_that_is_being_written_survives_ctrl_c(
     assert recorder.returncode == 0
     (episode,) = Dataset.open(tmp_path / "data").episodes
     assert episode.instruction == "sway left"
+
+
+def test_an_episode_that_the_disk_refuses_is_kept_until_there_is_room(
+    context, spinner, start_recorder, tmp_path
+):
+    start_recorder()
+    hand = Hand(context, spinner)
+    hand.begin("sway left")
+    hand.wait(60)
+    in_the_way = tmp_path / "data/data/chunk-000/file-000.parquet"
+    in_the_way.mkdir(parents=True)
+    refused = hand.call("stop")
+    assert not refused.success
+    assert "episode 0 is not written: " in refused.message
+    assert "it is kept, make room and call stop again, or discard" in refused.message
+    assert "call stop again or discard" in hand.call("start").message
+    in_the_way.rmdir()
+    assert hand.call("stop").message.startswith("episode 0 is written: ")
+    (episode,) = Dataset.open(tmp_path / "data").episodes
+    assert episode.instruction == "sway left"
+    assert not hand.call("discard").success, "nothing is left"

@@ -38,6 +38,7 @@ from vla_ros.learn.statistics import NAMES, Statistics, as_json, combine
 
 EPISODES_PER_PART = 64
 _LOCK = ".writer.lock"
+_DISK_ERRORS = (OSError, av.error.FFmpegError)
 
 _log = logging.getLogger(__name__)
 
@@ -118,12 +119,17 @@ class DatasetWriter:
         """Number of rows added so far, earlier sessions included."""
         return self._rows
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes nothing more: it was closed, or the disk refused something."""
+        return self._lock.closed
+
     def add(self, episode: EpisodeData) -> None:
         """Append an episode.
 
         Raises:
-            DatasetError: The episode does not fit the dataset and is left out whole, or the disk
-                cannot be written.
+            DatasetError: The episode does not fit the dataset and is left out whole; or the disk
+                cannot be written, the part is lost and the writer is closed.
         """
         self._check_open()
         problems = self._layout.problems_of(episode)
@@ -132,10 +138,14 @@ class DatasetWriter:
                 f"episode of {episode.task!r}, seed {episode.seed}, is refused by the dataset "
                 f"{self._root}: " + "; ".join(problems)
             )
-        if self._part is None:
-            self._part = DatasetPart(self._root, self._layout, self._next_part, self._rows)
         task_index = self._task_indices.setdefault(episode.instruction, len(self._task_indices))
-        self._count(self._part.add(episode, self._episodes, task_index))
+        try:
+            if self._part is None:
+                self._part = DatasetPart(self._root, self._layout, self._next_part, self._rows)
+            self._count(self._part.add(episode, self._episodes, task_index))
+        except _DISK_ERRORS as error:
+            part, self._part = self._part, None
+            raise self._lost(part, error) from error
         self._seeds.add((episode.task, int(episode.seed)))
         self._episodes += 1
         self._rows += len(episode)
@@ -157,18 +167,24 @@ class DatasetWriter:
             write_table(self._root / TASKS_PATH, tasks_table(list(self._task_indices)))
             part.commit()
             self._write_totals()
-        except (OSError, av.error.FFmpegError) as error:
-            part.abandon()
-            self._lock.close()
-            raise DatasetError(
-                f"dataset {self._root} cannot be written: {error}; its last {part.episodes} "
-                f"episodes are lost, open it again to continue after the others"
-            ) from error
+        except _DISK_ERRORS as error:
+            raise self._lost(part, error) from error
         self._next_part += 1
+
+    def _lost(self, part: DatasetPart | None, error: Exception) -> DatasetError:
+        """Close, without what is not in place yet."""
+        if part is not None:
+            part.abandon()
+        self._lock.close()
+        saved = self._episodes - (0 if part is None else part.episodes)
+        return DatasetError(
+            f"dataset {self._root} cannot be written: {error}; it has the episodes before "
+            f"{saved}, open it again to continue after them"
+        )
 
     def close(self) -> None:
         """Finish the part under way and let others write; a second call does nothing."""
-        if self._lock.closed:
+        if self.is_closed:
             return
         try:
             self.flush()
@@ -176,7 +192,7 @@ class DatasetWriter:
             self._lock.close()
 
     def _check_open(self) -> None:
-        if self._lock.closed:
+        if self.is_closed:
             raise DatasetError(f"the writer of dataset {self._root} is closed; open it again")
 
     def __enter__(self) -> DatasetWriter:

@@ -57,10 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     # One a bag: what was seen and commanded in one tells nothing about the next.
     demonstrations = partial(Demonstration, robot, arguments.fps, arguments.size_px)
-    with open_dataset(arguments.out, robot, arguments.fps, arguments.size_px) as writer:
-        if arguments.bag:
-            return _convert(arguments.bag, robot, demonstrations, writer, instruction)
-        return _listen(robot, demonstrations(), writer, instruction)
+    dataset = partial(open_dataset, arguments.out, robot, arguments.fps, arguments.size_px)
+    if not arguments.bag:
+        return _listen(robot, demonstrations(), dataset, instruction)
+    with dataset() as writer:
+        return _convert(arguments.bag, robot, demonstrations, writer, instruction)
 
 
 def open_dataset(folder: Path, robot: RobotConfig, fps: int, size_px: int) -> DatasetWriter:
@@ -83,13 +84,16 @@ def open_dataset(folder: Path, robot: RobotConfig, fps: int, size_px: int) -> Da
 
 
 def _listen(
-    robot: RobotConfig, demonstration: Demonstration, writer: DatasetWriter, instruction: str
+    robot: RobotConfig,
+    demonstration: Demonstration,
+    open_writer: Callable[[], DatasetWriter],
+    instruction: str,
 ) -> int:
     from vla_ros.ros import shutdown
     from vla_ros.ros.record_node import RecordNode
 
     return shutdown.run(
-        lambda: RecordNode(robot, demonstration, writer, instruction),
+        lambda: RecordNode(robot, demonstration, open_writer, instruction),
         RecordNode.finish,
         args=[],
         # It may be writing an episode.

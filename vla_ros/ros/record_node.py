@@ -3,7 +3,8 @@
 Under the node's name:
 
 - services `~/start`, `~/stop` and `~/discard` (std_srvs/Trigger): begin an episode, end it and
-  write it, or drop it. The answer of `~/stop` comes when the episode is on the disk.
+  write it, or drop it. The answer of `~/stop` comes when the episode is on the disk. Where the disk
+  refuses it, the episode is kept, and `~/stop` tries again.
 
 The instruction is what was said last on the robot file's topic, or the one given at the start.
 """
@@ -21,6 +22,7 @@ from std_srvs.srv import Trigger
 from vla_ros.errors import DatasetError, ImageError, InstructionError, StateError, VlaError
 from vla_ros.learn.dataset_writer import DatasetWriter
 from vla_ros.learn.demonstration import Demonstration
+from vla_ros.learn.episode import EpisodeData
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros.edge import Throttle, guarded
 from vla_ros.ros.record_topics import Heard, heard_topics
@@ -37,7 +39,7 @@ class RecordNode(Node):
         self,
         robot: RobotConfig,
         demonstration: Demonstration,
-        writer: DatasetWriter,
+        open_writer: Callable[[], DatasetWriter],
         instruction: str,
         **node_arguments: Any,
     ) -> None:
@@ -46,12 +48,17 @@ class RecordNode(Node):
         Args:
             robot: The arm.
             demonstration: Collects the rows.
-            writer: Of the dataset.
+            open_writer: Opens the dataset, again after the disk refused something.
             instruction: Used until another one is said; empty waits for one.
             node_arguments: As of `rclpy.node.Node`.
+
+        Raises:
+            DatasetError: The dataset cannot be opened.
         """
         super().__init__("vla_recorder", **node_arguments)
-        self._demonstration, self._writer = demonstration, writer
+        self._demonstration, self._open_writer = demonstration, open_writer
+        self._writer = open_writer()
+        self._unwritten: EpisodeData | None = None
         self._instruction = instruction
         self._throttle = Throttle()
         self._told_trouble = ""
@@ -63,9 +70,12 @@ class RecordNode(Node):
             self.create_service(Trigger, f"~/{name}", self._answering(act))
 
     def finish(self) -> None:
-        """Say what is lost when the process ends."""
+        """Say what is lost when the process ends, and close the dataset."""
         if self._demonstration.is_running:
             self.get_logger().warning("the running episode is dropped: it was not stopped")
+        if self._unwritten is not None:
+            self.get_logger().error("an episode is lost that the disk refused")
+        self._writer.close()
 
     def _hear(self, heard: Heard, qos: QoSProfile) -> None:
         def on_message(msg: Any) -> None:
@@ -108,20 +118,37 @@ class RecordNode(Node):
             raise DatasetError(
                 "nothing was said yet: publish an instruction, or give --instruction TEXT"
             )
+        if self._unwritten is not None:
+            raise DatasetError("the last episode is not written yet; call stop again or discard")
         if self._demonstration.is_running:
             raise DatasetError("an episode is being recorded; call stop or discard first")
         self._demonstration.begin(self._instruction)
         return f"recording episode {self._writer.episodes}: {self._instruction!r}"
 
     def _stop(self) -> str:
+        if self._writer.is_closed:
+            self._writer = self._open_writer()
         number = self._writer.episodes
-        episode = self._demonstration.finish(number)
-        self._writer.add(episode)
-        self._writer.flush()
+        if self._unwritten is None:
+            self._unwritten = self._demonstration.finish(number)
+        episode = self._unwritten
+        try:
+            self._writer.add(episode)
+            self._writer.flush()
+        except DatasetError as error:
+            if not self._writer.is_closed:  # it is the episode that was refused
+                self._unwritten = None
+                raise
+            raise DatasetError(
+                f"episode {number} is not written: {error.__cause__}; it is kept, make room and "
+                "call stop again, or discard"
+            ) from error
+        self._unwritten = None
         return f"episode {number} is written: {len(episode)} rows, {episode.instruction!r}"
 
     def _discard(self) -> str:
-        if not self._demonstration.is_running:
+        if self._unwritten is None and not self._demonstration.is_running:
             raise DatasetError("no episode is being recorded")
+        self._unwritten = None
         self._demonstration.discard()
         return "dropped"
