@@ -71,6 +71,7 @@ def test_demo_plays_three_scenes_and_fails_honestly(untrained_checkpoint, tmp_pa
     stills = cv2.imread(str(tmp_path / "contact_sheet.png"))
     assert stills.shape[1] == 5 * 2 * 192
     assert stills.std() > 10
+    assert cv2.imread(str(tmp_path / "plans.png")).shape == (480, 3 * 480, 3)
     film = cv2.VideoCapture(str(tmp_path / "demo.mp4"))
     assert film.get(cv2.CAP_PROP_FRAME_WIDTH) == 2 * 384
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) > 3 * 20

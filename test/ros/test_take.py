@@ -125,3 +125,21 @@ def test_real_time_factor_is_simulated_over_real_time(take):
 def test_only_words_are_missing_when_every_input_is_newer_than_the_reset(name, ages, expected):
     now = status(name, stamp_s=50.5, chunk_age_ms="2000.0", **ages)
     assert now.awaits_words_since(50.0) is expected
+
+
+def test_a_plan_is_kept_when_both_its_parts_have_come(take):
+    path_m = np.zeros((3, 3))
+    take.on_plan_path(path_m, 51.0)
+    take.on_plan_end(state(0.5))
+    assert not take.plans, "nobody knows yet where the arm is"
+    take.on_state(state(0.1))
+    take.on_plan_end(state(0.5))
+    (plan,) = take.plans
+    assert plan.path_m is path_m
+    assert plan.start.position_rad[1] == 0.1
+    assert plan.end.position_rad[1] == 0.5
+    take.on_plan_end(state(0.6, stamp_s=52.0))
+    take.on_plan_path(path_m, 53.0)
+    assert len(take.plans) == 1, "these are of two plans"
+    take.on_plan_end(state(0.7, stamp_s=53.0))
+    assert take.plans[1].end.position_rad[1] == 0.7

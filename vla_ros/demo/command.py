@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vla_ros.demo.console import Console
 from vla_ros.demo.pictures import write_film, write_stills
+from vla_ros.demo.plan_picture import write_plans
 from vla_ros.demo.report import table, verdict
 from vla_ros.errors import ParameterError
 from vla_ros.learn.rollout import TIME_LIMIT_S
@@ -67,9 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
     console.say("")
     console.say(table(takes))
     film, stills = arguments.out / "demo.mp4", arguments.out / "contact_sheet.png"
+    plans = arguments.out / "plans.png"
     write_film(film, takes)
     write_stills(stills, takes)
-    console.say(f"What both cameras saw: {film} and {stills}. Logs of the nodes: {arguments.out}")
+    write_plans(plans, takes)
+    console.say(f"What both cameras saw: {film} and {stills}. The longest plans: {plans}.")
+    console.say(f"Logs of the nodes: {arguments.out}")
     problem = verdict(takes)
     if problem:
         console.say(f"The demo failed: {problem}")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
@@ -16,11 +17,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from visualization_msgs.msg import Marker, MarkerArray
 
 from vla_ros.datatypes import RobotState
 from vla_ros.robot_config import RobotConfig
 from vla_ros.ros.camera_decoder import CameraDecoder
-from vla_ros.ros.convert import state_from_msg
+from vla_ros.ros.convert import seconds_from_stamp, state_from_msg
 from vla_ros.ros.take import EpisodeReport, LoopStatus, Take
 
 SIM_NODE, VLA_NODE = "sim_node", "vla_node"
@@ -45,7 +47,7 @@ class StageClient(Node):
         Args:
             robot: The robot file with the topics.
             context: Where to communicate.
-            with_pictures: Whether to hear the cameras, which takes a tenth of a core.
+            with_pictures: Whether to hear the cameras, which takes a tenth of a core, and plans.
         """
         super().__init__("stage", context=context)
         self.report: EpisodeReport | None = None
@@ -63,6 +65,10 @@ class StageClient(Node):
             decoder = CameraDecoder(replace(robot.cameras[name], rectify=False))
             take = self._image_taker(name, decoder)
             self._hear(decoder.kind, robot.cameras[name].topic, take, _SENSOR_QOS)
+        if with_pictures:
+            plan = f"/{VLA_NODE}/plan"
+            self._hear(MarkerArray, f"{plan}/markers", self._on_markers, QoSProfile(depth=5))
+            self._hear(JointState, f"{plan}/joint_states", self._on_plan_end, QoSProfile(depth=5))
         self.reset_scene = self.create_client(Trigger, f"/{SIM_NODE}/reset")
         self.set_scene = self.create_client(SetParameters, f"/{SIM_NODE}/set_parameters")
         self.change_state = self.create_client(ChangeState, f"/{VLA_NODE}/change_state")
@@ -99,6 +105,17 @@ class StageClient(Node):
         self.state = state_from_msg(msg, self._robot)
         if self.take is not None:
             self.take.on_state(self.state)
+
+    def _on_markers(self, msg: MarkerArray) -> None:
+        path = next((marker for marker in msg.markers if marker.type == Marker.LINE_STRIP), None)
+        if self.take is None or path is None:
+            return
+        path_m = np.array([(point.x, point.y, point.z) for point in path.points])
+        self.take.on_plan_path(path_m, seconds_from_stamp(path.header.stamp))
+
+    def _on_plan_end(self, msg: JointState) -> None:
+        if self.take is not None:
+            self.take.on_plan_end(state_from_msg(msg, self._robot))
 
     def _image_taker(self, name: str, decoder: CameraDecoder) -> Callable[[Any], None]:
         def on_image(msg: Any) -> None:

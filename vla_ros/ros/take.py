@@ -120,6 +120,21 @@ class Shot:
     status: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlanShot:
+    """A plan as `vla_node` shows it.
+
+    Attributes:
+        start: Where the arm was.
+        end: Where it would be at the plan's end.
+        path_m: The tip's path between the two, in the base frame, shape (N, 3).
+    """
+
+    start: RobotState
+    end: RobotState
+    path_m: FloatArray
+
+
 @dataclass(kw_only=True, eq=False)
 class Take:
     """What was seen of one episode so far.
@@ -134,6 +149,7 @@ class Take:
         ages_ms: Image-to-command age of every tick that followed the policy.
         moved_rad: Furthest that a joint went from where it was when the policy took over.
         shots: Pictures, in order of time.
+        plans: Plans that were shown, in order of time.
         first_s, latest_s: Stamp of the first and of the latest joint state.
         wall_s: Real time between the two, roughly.
     """
@@ -147,10 +163,14 @@ class Take:
     ages_ms: list[float] = field(default_factory=list)
     moved_rad: float = 0.0
     shots: list[Shot] = field(default_factory=list)
+    plans: list[PlanShot] = field(default_factory=list)
     first_s: float | None = None
     latest_s: float = 0.0
     wall_s: float = 0.0
     _origin_rad: FloatArray | None = None
+    _state: RobotState | None = None
+    _path: tuple[float, FloatArray] | None = None
+    _end: RobotState | None = None
     _frames: dict[str, Frame] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -200,6 +220,7 @@ class Take:
         """Measure how far the joints go while the policy is followed."""
         self.first_s = state.stamp_s if self.first_s is None else self.first_s
         self.latest_s = state.stamp_s
+        self._state = state
         if self.status is None or not self.status.is_running:
             self._origin_rad = None
             return
@@ -216,6 +237,25 @@ class Take:
             pictures = {name: self._frames[name].pixels for name in self.cameras}
             status = self.status.status if self.status else ""
             self.shots.append(Shot(pictures=pictures, stamp_s=frame.stamp_s, status=status))
+
+    def on_plan_path(self, path_m: FloatArray, stamp_s: float) -> None:
+        """Take the tip's path of a plan, shape (N, 3)."""
+        self._path = (stamp_s, path_m)
+        self._join_plan()
+
+    def on_plan_end(self, end: RobotState) -> None:
+        """Take where the arm would be at the end of a plan."""
+        self._end = end
+        self._join_plan()
+
+    def _join_plan(self) -> None:
+        """Keep a plan as soon as both parts of it have come."""
+        if self._path is None or self._end is None or self._state is None:
+            return
+        stamp_s, path_m = self._path
+        if stamp_s == self._end.stamp_s:
+            self.plans.append(PlanShot(start=self._state, end=self._end, path_m=path_m))
+            self._path = self._end = None
 
 
 OnProgress = Callable[[Take], Any]
