@@ -9,9 +9,11 @@ import pytest
 from ros_bench import ACTIVATE, CONFIGURE, DEACTIVATE, Bench
 from ros_fakes import SPEC, values
 from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
 
 from vla_ros.datatypes import Observation
+from vla_ros.ros.convert import seconds_from_stamp
 
 SPEEDS = {"shoulder": 0.2, "elbow": -0.1, "wrist": 0.05}
 COMMAND_TOPICS = ("/arm/joint_trajectory", "/hand/joint_trajectory")
@@ -111,8 +113,11 @@ def test_the_plan_is_shown_in_both_modes_to_those_who_listen(bench, robot):
     markers, joints = [], []
     bench.client.create_subscription(MarkerArray, "/vla_node/plan/markers", markers.append, 10)
     bench.client.create_subscription(JointState, "/vla_node/plan/joint_states", joints.append, 10)
+    paths = []
+    topic = "/vla_node/plan/joint_trajectory"
+    bench.client.create_subscription(JointTrajectory, topic, paths.append, 10)
     run(bench, 1.0, mode="shadow")
-    bench.until(lambda: joints and any(len(m.markers) == 3 for m in markers), "a plan")
+    bench.until(lambda: paths and joints and any(len(m.markers) == 3 for m in markers), "a plan")
     path, steps, end = next(m.markers for m in reversed(markers) if len(m.markers) == 3)
     assert (path.type, path.header.frame_id) == (Marker.LINE_STRIP, "base")
     assert len(path.points) == len(steps.points) == SPEC.horizon
@@ -123,6 +128,12 @@ def test_the_plan_is_shown_in_both_modes_to_those_who_listen(bench, robot):
     tips = {tuple(np.round([p.x, p.y, p.z], 6)) for m in markers for p in m.markers[-1].points}
     shown = [robot.chain.forward(np.array(j.position[:3]))[:3, 3] for j in joints]
     assert any(tuple(np.round(place, 6)) in tips for place in shown)
+    assert paths[-1].joint_names == names
+    assert len(paths[-1].points) == SPEC.horizon
+    step_s = seconds_from_stamp(paths[-1].points[0].time_from_start)
+    assert step_s == pytest.approx(SPEC.step_s, abs=1e-6)
+    ends = [list(path.points[-1].positions) for path in paths]
+    assert any(list(joint.position) in ends for joint in joints)
     bench.client.say("")
     bench.until(lambda: markers[-1].markers[0].action == Marker.DELETEALL, "the plan to vanish")
 

@@ -1,8 +1,9 @@
-"""Shows the running plan: the tip's path as markers, and where the arm would be at its end.
+"""Shows the running plan: the tip's path as markers, the joints' path, and where it ends.
 
-Topics `~/plan/markers` (visualization_msgs/MarkerArray) and `~/plan/joint_states`
-(sensor_msgs/JointState), one message a plan, and only when somebody listens. A second
-robot_state_publisher on the joint states, with a `frame_prefix`, gives RViz a transparent robot.
+Topics `~/plan/markers` (visualization_msgs/MarkerArray), `~/plan/joint_trajectory`
+(trajectory_msgs/JointTrajectory) and `~/plan/joint_states` (sensor_msgs/JointState), one message a
+plan, and only when somebody listens. A second robot_state_publisher on the joint states, with a
+`frame_prefix`, gives RViz a transparent robot.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from array import array
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
+from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import ColorRGBA
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from visualization_msgs.msg import Marker, MarkerArray
 
 from vla_ros.datatypes import ActionChunk, FloatArray
@@ -31,6 +34,7 @@ class PlanView:
     def __init__(self, node: Node, robot: RobotConfig) -> None:
         self._node, self._robot = node, robot
         self._markers = node.create_publisher(MarkerArray, "~/plan/markers", 1)
+        self._path = node.create_publisher(JointTrajectory, "~/plan/joint_trajectory", 1)
         self._joints = node.create_publisher(JointState, "~/plan/joint_states", 1)
         self._shown: ActionChunk | None = None
 
@@ -41,12 +45,15 @@ class PlanView:
         self._shown, stamp = chunk, stamp_from_seconds(now_s)
         if self._markers.get_subscription_count():
             self._markers.publish(plan_markers(chunk, self._robot, stamp))
+        if chunk is not None and self._path.get_subscription_count():
+            self._path.publish(plan_path(chunk, self._robot))
         if chunk is not None and self._joints.get_subscription_count():
             self._joints.publish(plan_end(chunk, self._robot, stamp))
 
     def close(self) -> None:
         """Remove the publishers."""
         self._node.destroy_publisher(self._markers)
+        self._node.destroy_publisher(self._path)
         self._node.destroy_publisher(self._joints)
 
 
@@ -65,16 +72,33 @@ def plan_markers(chunk: ActionChunk | None, robot: RobotConfig, stamp: Time) -> 
     return MarkerArray(markers=[path, steps, end])
 
 
+def plan_path(chunk: ActionChunk, robot: RobotConfig) -> JointTrajectory:
+    """Joints, the finger's among them, at each step; its stamp is that of the observation."""
+    msg = JointTrajectory(joint_names=_joint_names(robot))
+    msg.header.stamp = stamp_from_seconds(chunk.start_s)
+    for action, due_s in zip(chunk.actions, chunk.due_s(), strict=True):
+        due = Duration(seconds=float(due_s - chunk.start_s)).to_msg()
+        point = JointTrajectoryPoint(positions=_positions(action, robot), time_from_start=due)
+        msg.points.append(point)
+    return msg
+
+
 def plan_end(chunk: ActionChunk, robot: RobotConfig, stamp: Time) -> JointState:
     """Joints, the finger's among them, as the plan's last step wants them."""
-    action = np.asarray(chunk.actions[-1], np.float64)
-    names, values = list(robot.joints), action[: len(robot.joints)].tolist()
-    if robot.gripper is not None:
-        names.append(robot.gripper.joint)
-        values.append(robot.gripper.position_m(float(action[len(robot.joints)])))
-    msg = JointState(name=names, position=array("d", values))
+    msg = JointState(name=_joint_names(robot), position=_positions(chunk.actions[-1], robot))
     msg.header.stamp = stamp
     return msg
+
+
+def _joint_names(robot: RobotConfig) -> list[str]:
+    return [*robot.joints, *([] if robot.gripper is None else [robot.gripper.joint])]
+
+
+def _positions(action: FloatArray, robot: RobotConfig) -> array[float]:
+    values = np.asarray(action, np.float64).tolist()
+    count = len(robot.joints)
+    finger_m = [] if robot.gripper is None else [robot.gripper.position_m(values[count])]
+    return array("d", values[:count] + finger_m)
 
 
 def _point(place: FloatArray) -> Point:

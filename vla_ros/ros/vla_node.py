@@ -6,7 +6,8 @@ them, under the node's name:
 - topic `~/status` (diagnostic_msgs/DiagnosticStatus): every tick while active; `message` is the
   reason, the values are the status by name, epoch, ages, times and counters.
 - topic `/diagnostics` (diagnostic_msgs/DiagnosticArray): once a second, in every state.
-- topics `~/plan/markers` and `~/plan/joint_states`: the running plan, for those who listen.
+- topics `~/plan/markers`, `~/plan/joint_trajectory` and `~/plan/joint_states`: the running plan,
+  for those who listen.
 - topic `~/debug/image` (sensor_msgs/Image): what the policy sees, for those who listen, 2 Hz.
 - services `~/stop` (hold until reset), `~/reset` (clear a fault or stop) and `~/dump` (write the
   last 30 s to a file): std_srvs/Trigger.
