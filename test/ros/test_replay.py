@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from bag_recorder import BagRecorder, topics_of_run
@@ -12,19 +13,21 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.serialization import deserialize_message
 from ros_bench import ACTIVATE, CONFIGURE, Bench
-from ros_fakes import values
+from ros_fakes import FakePolicy, values
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vla_ros.cli import main
+from vla_ros.datatypes import Observation, RobotState
 from vla_ros.errors import NodeError
 from vla_ros.robot_config import load_robot
 from vla_ros.ros.bag_file import read_messages
 from vla_ros.ros.mcap_file import Stamped, write_mcap
-from vla_ros.ros.replay_bag import by_tick
+from vla_ros.ros.replay_bag import RecordedPlan, by_tick
 from vla_ros.ros.replay_difference import compare
 from vla_ros.ros.replay_node import STATUS, nanoseconds
 from vla_ros.ros.replay_run import first_period_s
+from vla_ros.ros.replay_worker import ReplayWorker
 
 SHIPPED = Path(__file__).parents[1] / "replay"
 RUN, PANDA, CHECKPOINT = SHIPPED / "run.mcap", SHIPPED / "panda.yaml", SHIPPED / "checkpoint"
@@ -58,6 +61,25 @@ def test_a_run_just_recorded_gives_the_same_commands(
 ):
     bag = record(bench, spinner, context, robot_file, checkpoint, tmp_path / "run.mcap")
     assert replay(bag, robot_file, checkpoint, "--tolerance", "1e-6") == 0, capsys.readouterr().out
+
+
+def seen_at(stamp_s: float) -> Observation:
+    state = RobotState(
+        position_rad=np.zeros(3), velocity_rad_s=np.zeros(3), gripper_open=1.0, stamp_s=stamp_s
+    )
+    return Observation(frames={}, state=state, instruction="sway", epoch=1, stamp_s=stamp_s)
+
+
+def test_a_slow_policy_asked_again_in_the_tick_of_its_plan_takes_as_long_as_recorded():
+    plans = [RecordedPlan(start_s=1.0, used_s=1.4), RecordedPlan(start_s=1.35, used_s=1.7)]
+    worker = ReplayWorker(FakePolicy(), plans)
+    assert worker.request(seen_at(1.0), now_s=1.1)
+    assert worker.poll(1.3) is None
+    assert worker.poll(1.4).start_s == 1.0
+    assert worker.request(seen_at(1.35), now_s=1.4)
+    assert worker.poll(1.6) is None
+    assert worker.poll(1.7).start_s == 1.35
+    assert not worker.request(seen_at(1.65), now_s=1.7), "nothing more was recorded"
 
 
 def test_the_shipped_run_gives_the_commands_that_it_gave(tmp_path, capsys):
