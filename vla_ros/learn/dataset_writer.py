@@ -62,7 +62,8 @@ class DatasetWriter:
         episodes_per_part: Episodes in a file; also the most that an interruption can lose.
 
     Raises:
-        DatasetError: The folder holds a dataset of another layout, or somebody is writing to it.
+        DatasetError: The folder holds a dataset of another layout, somebody is writing to it, or it
+            cannot be written.
     """
 
     def __init__(
@@ -100,8 +101,10 @@ class DatasetWriter:
         self._statistics: dict[str, Statistics] = {}
         try:
             self._resume()
-        except BaseException:
+        except BaseException as error:
             self._lock.close()
+            if isinstance(error, _DISK_ERRORS):
+                raise DatasetError(f"dataset {root} cannot be written: {error}") from error
             raise
 
     @property

@@ -126,13 +126,13 @@ class RecordNode(Node):
         return f"recording episode {self._writer.episodes}: {self._instruction!r}"
 
     def _stop(self) -> str:
-        if self._writer.is_closed:
-            self._writer = self._open_writer()
-        number = self._writer.episodes
-        if self._unwritten is None:
-            self._unwritten = self._demonstration.finish(number)
-        episode = self._unwritten
         try:
+            if self._writer.is_closed:
+                self._writer = self._open_writer()
+            number = self._writer.episodes
+            if self._unwritten is None:
+                self._unwritten = self._demonstration.finish(number)
+            episode = self._unwritten
             self._writer.add(episode)
             self._writer.flush()
         except DatasetError as error:
@@ -140,8 +140,8 @@ class RecordNode(Node):
                 self._unwritten = None
                 raise
             raise DatasetError(
-                f"episode {number} is not written: {error.__cause__}; it is kept, make room and "
-                "call stop again, or discard"
+                f"the episode is not written: {error.__cause__ or error}; it is kept, make room "
+                "and call stop again, or discard"
             ) from error
         self._unwritten = None
         return f"episode {number} is written: {len(episode)} rows, {episode.instruction!r}"
