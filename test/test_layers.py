@@ -101,12 +101,14 @@ RUNS_THE_MODEL = frozenset(
         "vla_ros.policy.lerobot_policy",
         "vla_ros.policy.threads",
         "vla_ros.bench.inference",
+        "vla_ros.bench.lerobot_act",
         "vla_ros.bench.plain_model",
     }
 )
 
 # Packages that single modules may import, whatever their layer.
-RUN_BY = {"torch": RUNS_THE_MODEL, "lerobot": frozenset({"vla_ros.policy.lerobot_policy"})}
+RUNS_LEROBOT = frozenset({"vla_ros.policy.lerobot_policy", "vla_ros.bench.lerobot_act"})
+RUN_BY = {"torch": RUNS_THE_MODEL, "lerobot": RUNS_LEROBOT}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from vla_ros.datatypes import Observation
 from vla_ros.errors import ParameterError
 from vla_ros.model.config import preset
-from vla_ros.model.packed import PackedLinear, packed
+from vla_ros.model.packed import PackedBlock, packed
 from vla_ros.model.vla import VLAModel
 from vla_ros.policy.fast_path import CheckedFuse, choose_fuse, plain_fuse
 from vla_ros.policy.vla_policy import VLAPolicy
@@ -36,10 +36,10 @@ def inputs(model: VLAModel) -> tuple[Tensor, ...]:
     return torch.rand(2, 2, 3, 32, 32) * 2 - 1, *text, torch.randn(2, 17)
 
 
-def test_packed_layers_give_the_same_numbers(model, inputs):
+def test_packed_blocks_give_the_same_numbers(model, inputs):
     twin = packed(model)
-    assert any(isinstance(part, PackedLinear) for part in twin.vision_encoders.modules())
-    assert not any(isinstance(part, PackedLinear) for part in model.modules())
+    assert any(isinstance(part, PackedBlock) for part in twin.vision_encoders.modules())
+    assert not any(isinstance(part, PackedBlock) for part in model.modules())
     torch.testing.assert_close(plain_fuse(twin)(*inputs), plain_fuse(model)(*inputs))
 
 

@@ -3,10 +3,11 @@
 `python -m vla_ros bench inference [--threads N] [--rounds N] [--json FILE] [--plot FILE]`
 
 Preset `base`, one camera, an instruction padded to 77 tokens, fp32 weights, the same in all.
-`exact` encodes the text once an instruction and without its padding, fuses attention, and computes
-in the last fusion layer only what is read of it; `int8` is that with 8-bit weights. A round times
-each of them once, and a large matrix product, whose best time is the machine's peak; what counts is
-each one's best round.
+`exact` encodes the text once an instruction and without its padding, fuses what it can, and
+computes in the last fusion layer only what is read of it; `int8` is that with 8-bit weights;
+`lerobot_act` is LeRobot's ACT with a picture of 480 x 640, where lerobot is installed. A round
+times each of them once, and a large matrix product, whose best time is the machine's peak; what
+counts is each one's best round.
 """
 
 from __future__ import annotations
@@ -66,12 +67,13 @@ def run(arguments: argparse.Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     model, inputs = _untrained(arguments.preset, cameras=("front",), tokens=_TEXT_TOKENS)
     ways = ways_to_plan(model, inputs)
+    beside = lerobots_act()
     report = {
         **machine(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "preset": arguments.preset,
-        **measure(ways, flops_of(model, inputs), arguments.rounds),
+        **measure({**ways, **beside}, flops_of(model, inputs), arguments.rounds),
         **compare(ways),
     }
     _show(report)
@@ -99,6 +101,16 @@ def ways_to_plan(model: VLAModel, inputs: Inputs) -> Ways:
         print(f"int8 is left out: {error.name} is missing (pip install onnx onnxruntime)")
         return ways
     return {**ways, "int8": decoded(int8_fuse(model))}
+
+
+def lerobots_act() -> Ways:
+    """LeRobot's ACT, where it is installed: another network, so its output is not compared."""
+    try:
+        from vla_ros.bench.lerobot_act import lerobot_act
+    except ModuleNotFoundError as error:
+        print(f"LeRobot's ACT is left out: {error.name} is missing (pip install lerobot)")
+        return {}
+    return {"lerobot_act": lerobot_act(_ACTION_DIM)}
 
 
 def plain_twin(model: VLAModel) -> PlainVLAModel:

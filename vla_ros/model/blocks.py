@@ -30,9 +30,13 @@ class SelfAttention(nn.Module):
         return mixed
 
     def _all(self, x: Tensor) -> tuple[Tensor, ...]:
-        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, heads, D / heads)
+        return self.split(self.qkv(x))
+
+    def split(self, qkv: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values (B, heads, N, D / heads) of what `qkv` gives, (B, N, 3 D)."""
+        split = qkv.view(*qkv.shape[:2], 3, self.num_heads, -1)  # (B, N, 3, heads, D / heads)
         # Contiguous: on a CPU the kernel and its gradient are quicker by more than the copy costs.
-        parts: tuple[Tensor, ...] = qkv.permute(2, 0, 3, 1, 4).contiguous().unbind()
+        parts: tuple[Tensor, ...] = split.permute(2, 0, 3, 1, 4).contiguous().unbind()
         return parts
 
     def _first(self, x: Tensor, queries: int) -> tuple[Tensor, ...]:

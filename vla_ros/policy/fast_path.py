@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vla_ros.errors import ParameterError
-from vla_ros.model.packed import packed
+from vla_ros.model.packed import can_pack, packed
 from vla_ros.model.vla import VLAModel
 from vla_ros.policy_protocol import PRECISIONS
 
@@ -43,7 +43,7 @@ def choose_fuse(model: VLAModel, device: torch.device, precision: str) -> Fuse:
         from vla_ros.policy.int8 import int8_fuse
 
         return CheckedFuse(model, int8_fuse(model), plain, precision)
-    if device.type == "cpu" and model.config.width >= _WORTH_PACKING:
+    if device.type == "cpu" and model.config.width >= _WORTH_PACKING and can_pack():
         return CheckedFuse(model, plain_fuse(packed(model)), plain, precision)
     return plain
 
