@@ -23,10 +23,11 @@ from vla_ros.errors import NodeError
 from vla_ros.robot_config import load_robot
 from vla_ros.ros.bag_file import read_messages
 from vla_ros.ros.mcap_file import Stamped, write_mcap
-from vla_ros.ros.replay_bag import RecordedPlan, by_tick
+from vla_ros.ros.replay_bag import RecordedPlan, Recording, by_tick
 from vla_ros.ros.replay_difference import compare
 from vla_ros.ros.replay_node import STATUS, nanoseconds
 from vla_ros.ros.replay_run import first_period_s
+from vla_ros.ros.replay_topics import stamped_topics
 from vla_ros.ros.replay_worker import ReplayWorker
 
 SHIPPED = Path(__file__).parents[1] / "replay"
@@ -95,6 +96,21 @@ def test_the_shipped_run_gives_the_commands_that_it_gave(tmp_path, capsys):
         "/panda_hand_controller/joint_trajectory",
     ]
     assert all(topic["commands"] > 200 for topic in report["topics"])
+
+
+def test_what_was_heard_between_two_ticks_is_given_in_the_order_of_the_stamps():
+    robot, cameras = load_robot(PANDA), ("front", "wrist")
+    recording = Recording(RUN, robot, cameras, "/vla_node/status")
+    recording.ticks = recording.ticks[::40]  # several pictures of each camera between two of them
+    kinds = dict(stamped_topics(robot, cameras).values())
+    together = 0
+    for number in range(len(recording.ticks)):
+        heard = [(topic, content) for topic, content in recording.due(number) if topic in kinds]
+        stamps = [deserialize_message(data, kinds[topic]).header.stamp for topic, data in heard]
+        stamps_ns = [stamp.sec * 10**9 + stamp.nanosec for stamp in stamps]
+        assert stamps_ns == sorted(stamps_ns)
+        together += {topic for topic, _ in heard} == set(kinds)
+    assert together >= 5
 
 
 def changed_panda(folder: Path, change: str) -> Path:

@@ -81,3 +81,59 @@ def test_after_a_failure_the_same_picture_may_be_planned_from_again(eager_rig, p
     policy.actions = None
     eager_rig.until(Status.RUNNING, seconds=0.35)
     assert pictures_s(policy)
+
+
+@pytest.fixture
+def waiting_rig(eager_rig, policy):
+    """It has planned from the pictures that there are, and would from the next."""
+    eager_rig.cameras = set()
+    eager_rig.run(0.1)
+    policy.seen.clear()
+    return eager_rig
+
+
+def test_new_pictures_of_all_cameras_do_not_wait_for_the_next_tick(waiting_rig, policy):
+    rig, measured = waiting_rig, waiting_rig.loop.measured
+    between_s = rig.now_s + 0.4 * rig.robot.tick_s
+    rig.loop.put_state(dataclasses.replace(measured, stamp_s=between_s))
+    for name in rig.robot.cameras:
+        rig.loop.ask_between_ticks()
+        assert policy.seen == [], f"asked before {name} has a new picture"
+        rig.loop.put_frame(name, Frame(pixels=rig.picture(), stamp_s=between_s))
+    rig.loop.ask_between_ticks()
+    rig.loop.ask_between_ticks()
+    (seen,) = policy.seen
+    assert pictures_s(policy) == [between_s]
+    assert seen.stamp_s == measured.stamp_s, "the joints are those of the tick before"
+    assert seen.state is measured
+    ticks = rig.run(0.05)
+    assert {tick.status for tick in ticks} == {Status.RUNNING}
+    first = next(tick for tick in ticks if tick.chunk_start_s == seen.stamp_s)
+    assert first.stamp_s == pytest.approx(measured.stamp_s + 0.03), "latency since the tick before"
+    assert len(policy.seen) == 1
+
+
+def test_a_plan_that_is_not_due_is_not_asked_for_between_ticks(make_rig, policy):
+    rig = make_rig(policy)
+    rig.start(seconds=0.05)
+    policy.seen.clear()
+    show(rig, rig.now_s + 0.001)
+    rig.loop.ask_between_ticks()
+    assert policy.seen == []
+
+
+@pytest.mark.parametrize(
+    "forbid",
+    [
+        lambda rig: rig.loop.set_instruction("push the red block"),
+        lambda rig: rig.loop.set_instruction(""),
+        lambda rig: rig.loop.reset(rig.now_s),
+        lambda rig: (rig.loop.stop(), rig.tick()),
+        lambda rig: (setattr(rig, "standstill_s", 0.1), rig.tick()),
+    ],
+)
+def test_only_a_loop_that_follows_asks_between_ticks(waiting_rig, policy, forbid):
+    forbid(waiting_rig)
+    show(waiting_rig, waiting_rig.now_s + 0.004)
+    waiting_rig.loop.ask_between_ticks()
+    assert policy.seen == []

@@ -131,6 +131,7 @@ class Inputs:
         def put(frame: Frame) -> None:
             if not self.is_paused:
                 self._loop.put_frame(name, frame)
+                self._loop.ask_between_ticks()
 
         def refuse(error: VlaError) -> None:
             self._refuse(self.counts[camera.topic], camera.topic, error)

@@ -140,12 +140,15 @@ class Recording:
 
     def due(self, number: int) -> Iterator[tuple[str, bytes]]:
         """Topic and content of what the node heard since the tick before; to be called in order."""
-        for name, stamp_s in self.ticks[number].newest_s.items():
+        tick, heard = self.ticks[number], []
+        for name, stamp_s in tick.newest_s.items():
             if name in self._feeds:
-                yield from self._feeds[name].until(stamp_s)
-                if self.plans and self.ticks[number].stamp_s >= self.plans[0].start_s:
+                heard += self._feeds[name].until(stamp_s)
+                if self.plans and tick.stamp_s >= self.plans[0].start_s:
                     self.lacking[name] += self._feeds[name].lacks(stamp_s)
-        yield from ((one.topic, one.content) for one in self._others[number])
+        # The node may ask its policy as soon as it has a new picture of each camera.
+        heard.sort(key=lambda one: one.stamp_s)
+        yield from ((one.topic, one.content) for one in (*heard, *self._others[number]))
 
     def _by_tick_heard(self, messages: Sequence[BagMessage]) -> dict[int, list[BagMessage]]:
         """Messages without a stamp by the tick before which they were heard.
@@ -181,22 +184,35 @@ def by_tick(sent: Sequence[tuple[str, int, Any]], at_ns: Sequence[int]) -> Comma
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Stamped:
+    """A message with a stamp."""
+
+    stamp_s: float
+    topic: str
+    content: bytes
+
+
 class _Feed:
     """Messages of one topic in the order of their stamps, read when they are needed."""
 
     def __init__(self, topic: str, kind: Any, messages: Iterator[BagMessage]) -> None:
-        self._topic = topic
         self._stamped = (
-            (seconds_from_stamp(one.decoded(kind).header.stamp), one.content) for one in messages
+            _Stamped(
+                stamp_s=seconds_from_stamp(one.decoded(kind).header.stamp),
+                topic=topic,
+                content=one.content,
+            )
+            for one in messages
         )
         self._next = next(self._stamped, None)
         self._last_s = -math.inf
 
-    def until(self, stamp_s: float) -> Iterator[tuple[str, bytes]]:
+    def until(self, stamp_s: float) -> Iterator[_Stamped]:
         """Those with a stamp of at most `stamp_s` that were not given yet."""
-        while self._next is not None and self._next[0] <= stamp_s + ROUNDING_S:
-            self._last_s = self._next[0]
-            yield self._topic, self._next[1]
+        while self._next is not None and self._next.stamp_s <= stamp_s + ROUNDING_S:
+            self._last_s = self._next.stamp_s
+            yield self._next
             self._next = next(self._stamped, None)
 
     def lacks(self, stamp_s: float) -> bool:

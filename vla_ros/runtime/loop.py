@@ -58,6 +58,8 @@ class ControlLoop:
         self._wild = WildActions(robot)
         self._readiness = Readiness(robot, self._latest, self._motion, self._inference, self._wild)
         self._gate, self.interlocks = self._readiness.gate, self._readiness.interlocks
+        # Time and joints of the tick before, while the policy is followed.
+        self._followed: tuple[float, RobotState] | None = None
         self._epoch = 0
         self._dropped = 0
         self._overruns = 0
@@ -73,6 +75,18 @@ class ControlLoop:
     def put_state(self, state: RobotState) -> None:
         """Keep the newest joint state."""
         self._latest.put_state(state)
+
+    def ask_between_ticks(self) -> None:
+        """Ask for a plan that is due as soon as every picture is new; to be called after one came.
+
+        It saves them the wait for the next tick. The joints, and the time that counts as that of
+        the request, are those of the tick before, so that what is known of the ticks tells what was
+        asked: a recording can be replayed.
+        """
+        if self._followed is not None:
+            now_s, state = self._followed
+            if self._may_ask_at_once(now_s):
+                self._request(now_s, state)
 
     def set_instruction(self, text: str) -> None:
         """Follow `text` from now on, as a new epoch; `""` holds, the same text changes nothing.
@@ -183,7 +197,7 @@ class ControlLoop:
         if obstacle is not None:
             self._inference.void()
         elif self._is_due(now_s, has_news=self._inference.is_any_new(self._latest.frames)):
-            self._request(now_s)
+            self._request(now_s, self._latest.fresh_state)
         self._receive(now_s)
         forbidden = self._readiness.forbidden(now_s, standstill_s)
         obstacle = forbidden or obstacle or self._inference.trouble
@@ -191,7 +205,7 @@ class ControlLoop:
             self._scheduler.clear()
             return self._tick(obstacle, self._hold(now_s), now_s)
         if self._may_ask_at_once(now_s):
-            self._request(now_s)
+            self._request(now_s, self._latest.fresh_state)
         planned = self._scheduler.sample(now_s)
         if planned is None:
             obstacle = self._readiness.planless(now_s, self._scheduler.why_expired(now_s))
@@ -228,20 +242,20 @@ class ControlLoop:
         """Whether the policy is free, its next plan is due, and every picture is new."""
         return self._inference.are_all_new(self._latest.frames) and self._is_due(now_s)
 
-    def _request(self, now_s: float) -> None:
-        """Ask for a plan from what is newest, one that continues what is played meanwhile."""
-        observation = self._observation()
+    def _request(self, now_s: float, state: RobotState) -> None:
+        """Ask for a plan from the newest pictures, one that continues what is played meanwhile."""
+        observation = self._observation(state)
         there_s = now_s + self._inference.delay.expected_s
         prefix = self._scheduler.prefix(observation.stamp_s, there_s)
         self._inference.request(observation, now_s, prefix)
 
-    def _observation(self) -> Observation:
+    def _observation(self, state: RobotState) -> Observation:
         return Observation(
             frames=dict(self._latest.frames),
-            state=self._latest.fresh_state,
+            state=state,
             instruction=self.instruction or "",
             epoch=self._epoch,
-            stamp_s=self._latest.fresh_state.stamp_s,
+            stamp_s=state.stamp_s,
         )
 
     def _receive(self, now_s: float) -> None:
@@ -270,12 +284,15 @@ class ControlLoop:
 
     def _begin_epoch(self) -> None:
         self._epoch += 1
+        self._followed = None
         self._scheduler.clear()
         self._scheduler.epoch = self._epoch
         self._inference.reset()
 
     def _tick(self, outcome: Obstacle, command: Command | None, now_s: float) -> Tick:
         chunk = self._scheduler.chunk
+        follows = outcome.status is Status.RUNNING
+        self._followed = (now_s, self._latest.fresh_state) if follows else None
         self._readiness.has_commanded = self._readiness.has_commanded or command is not None
         return Tick(
             status=outcome.status,
