@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vla_ros.model.blocks import SelfAttention, TransformerBlock, merge_heads
 from vla_ros.model.vla import VLAModel
 
+_USED_IN_PARTS = ("qkv", "key_value")
+
 
 def can_pack() -> bool:
     """Whether this build of torch has oneDNN, and with it the operators used here."""
@@ -18,7 +20,7 @@ def can_pack() -> bool:
     return built and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-class PackedLinear:
+class PackedLinear(nn.Module):
     """`nn.Linear` computed by oneDNN on a CPU, without gradients.
 
     torch leaves fp32 products to MKL, which uses half of what a processor that is not Intel's has:
@@ -28,10 +30,11 @@ class PackedLinear:
     """
 
     def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
         self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
         self._bias = linear.bias.detach()
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """The layer's product."""
         return self._pointwise(x, "none", "")
 
@@ -72,9 +75,9 @@ class PackedBlock(nn.Module):
 
 
 def packed(model: VLAModel) -> VLAModel:
-    """A model that shares the weights of `model`, with the blocks of its picture encoders packed.
+    """A model that shares the weights of `model`, with picture encoders and fusion packed.
 
-    They are nine tenths of the work; the others are used in parts, or for a few tokens.
+    Of the fusion, layers whose weights are used in parts are left as they are.
     """
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     twin = copy.deepcopy(model, shared)
@@ -82,4 +85,8 @@ def packed(model: VLAModel) -> VLAModel:
         for name, child in module.named_children():
             if isinstance(child, TransformerBlock):
                 setattr(module, name, PackedBlock(child))
+    for module in list(twin.fusion.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Linear) and name not in _USED_IN_PARTS:
+                setattr(module, name, PackedLinear(child))
     return twin
