@@ -154,7 +154,7 @@ train: $(STAMP)
 	$(call CORRECT,2500,$(OUT)_first)
 	$(call TRAIN,$(OUT)_second,--samples 180000 --lr 6e-4 --init $(OUT)_first)
 	$(call CORRECT,3700,$(OUT)_second)
-	$(call TRAIN,$(OUT),--samples 110000 --lr 5e-4 --init $(OUT)_second)
+	$(call TRAIN,$(OUT),--samples 60000 --lr 5e-4 --init $(OUT)_second)
 
 ablations: $(STAMP)
 	@$(BIN)/python -m vla_ros ablate --data $(DATA) --out runs/ablations $(ARGS)
