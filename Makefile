@@ -19,7 +19,6 @@ CHECKED := vla_ros test launch setup.py
 
 DATA ?= data/tabletop
 OUT ?= runs/tabletop
-SEED ?= 0
 ARGS ?=
 TEST_ARGS ?=
 SOAK_MINUTES ?= 10
@@ -57,7 +56,7 @@ help:
 	@echo "make attack    100,000 hostile targets at the shaper and the safety filter"
 	@echo "make lint      ruff, mypy, launch files, XML"
 	@echo "make format    let ruff rewrite the code"
-	@echo "make train     a checkpoint from nothing, 2.5 hours: DATA=$(DATA), OUT=$(OUT), SEED=0"
+	@echo "make train     the shipped checkpoint's recipe, hours: DATA=$(DATA), OUT=$(OUT)"
 	@echo "make ablations variants of the first training on the same scenes, hours"
 	@echo "make evaluate  success rates over unseen seeds; ARGS='--episodes 20 --seed 1000'"
 	@echo "make bench     time one step of the control loop and the jitter of its tick"
@@ -137,24 +136,30 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix $(CHECKED)
 	@$(BIN)/ruff format $(CHECKED)
 
-# After each training but the last, what the expert does where that policy got to is recorded. A
-# finished training is left alone: there are more data by then.
+# Each round records what the expert does where the policy of the round before got to. A finished
+# training is left alone: there are more data by then.
 define TRAIN
-	@$(if $(shell grep -s '"finished": true' $(1)/config.json),echo "$(1): trained already",\
-		$(BIN)/python -m vla_ros train --config config/train/tabletop.yaml --data $(DATA) --out $(1) \
-		--seed $(SEED) $(2) $(if $(wildcard $(1)/training_state.pt),--resume) $(ARGS))
+	@$(if $(shell grep -s '"finished": true' $(2)/config.json),echo "$(2): trained already",\
+		$(BIN)/python -m vla_ros train --config config/train/$(1).yaml --data $(or $(4),$(DATA)) --out $(2) \
+		$(if $(3),--init $(3)) $(if $(wildcard $(2)/training_state.pt),--resume) $(ARGS))
 endef
 define CORRECT
 	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 0 --corrections $(1) --checkpoint $(2)
 endef
 
 train: $(STAMP)
-	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 2600 --moments 6000
-	$(call TRAIN,$(OUT)_first,--samples 220000 --lr 8e-4)
+	@$(BIN)/python -m vla_ros collect --out $(DATA) --episodes 3000 --moments 8000
+	$(call TRAIN,tabletop,$(OUT)_first)
 	$(call CORRECT,2500,$(OUT)_first)
-	$(call TRAIN,$(OUT)_second,--samples 180000 --lr 6e-4 --init $(OUT)_first)
-	$(call CORRECT,3700,$(OUT)_second)
-	$(call TRAIN,$(OUT),--samples 60000 --lr 5e-4 --init $(OUT)_second)
+	$(call TRAIN,tabletop_corrections,$(OUT)_second,$(OUT)_first)
+	$(call CORRECT,5000,$(OUT)_second)
+	$(call TRAIN,tabletop_words,$(OUT)_third,$(OUT)_second)
+	$(call CORRECT,7500,$(OUT)_third)
+	$(call TRAIN,tabletop_fourth,$(OUT)_fourth,$(OUT)_third)
+	@# Scenes that no round before has seen.
+	@$(BIN)/python -m vla_ros collect --out $(DATA)_disturbed --seed 3100000 --episodes 1500 \
+		--moments 4000 --corrections 3000 --checkpoint $(OUT)_fourth
+	$(call TRAIN,tabletop_disturbed,$(OUT),$(OUT)_fourth,$(DATA)_disturbed)
 
 ablations: $(STAMP)
 	@$(BIN)/python -m vla_ros ablate --data $(DATA) --out runs/ablations $(ARGS)

@@ -153,12 +153,13 @@ def test_training_completes_what_was_interrupted(tmp_path):
     first.mkdir()
     (first / "training_state.pt").touch()
     commands = _training_commands(data, out)
-    assert [words[0] for words in commands] == 3 * ["collect", "train"]
-    assert all(str(data) in words for words in commands)
-    assert ["--resume" in words for words in commands] == [False, True, *4 * [False]]
-    assert values_of("--init", commands) == [f"{out}_first", f"{out}_second"]
-    assert values_of("--checkpoint", commands) == [f"{out}_first", f"{out}_second"]
-    assert values_of("--seed", commands) == 3 * ["0"]
+    assert [words[0] for words in commands] == 5 * ["collect", "train"]
+    # The last round is on scenes of its own.
+    assert all(str(data) in words for words in commands[:8])
+    assert all(f"{data}_disturbed" in words for words in commands[8:])
+    assert ["--resume" in words for words in commands] == [False, True, *8 * [False]]
+    begun = [words[words.index("--init") + 1] for words in commands if "--init" in words]
+    assert begun == [f"{out}_{which}" for which in ("first", "second", "third", "fourth")]
 
 
 def test_a_training_that_is_finished_is_left_alone(tmp_path):
@@ -168,11 +169,7 @@ def test_a_training_that_is_finished_is_left_alone(tmp_path):
     (first / "config.json").write_text(json.dumps({"training": {"finished": True}}, indent=2))
     (first / "training_state.pt").touch()
     commands = _training_commands(tmp_path / "data", tmp_path / "run")
-    assert [words[0] for words in commands] == ["collect", *2 * ["collect", "train"]]
-
-
-def values_of(option: str, commands: list[list[str]]) -> list[str]:
-    return [words[words.index(option) + 1] for words in commands if option in words]
+    assert [words[0] for words in commands] == ["collect", *4 * ["collect", "train"]]
 
 
 def _training_commands(data: Path, out: Path) -> list[list[str]]:
