@@ -43,15 +43,17 @@ def test_damaged_frames_are_left_out(tmp_path: Path) -> None:
     content, whole = path.read_bytes(), dict(read_video(path, 20.0))
     rng = np.random.default_rng(1)
     wrong, given = 0, 0
-    for place in rng.integers(len(content) // 5, len(content) * 4 // 5, 20):
+    for place in rng.integers(len(content) // 5, len(content) * 4 // 5, 60):
         damaged = bytearray(content)
         damaged[place : place + 4] = rng.integers(0, 256, 4, dtype=np.uint8).tobytes()
         path.write_bytes(damaged)
         for index, pixels in read_video(path, 20.0):
             given += 1
             wrong += int(np.abs(pixels.astype(int) - whole[index]).max() > 8)
-    assert 20 * 30 < given < 20 * 60
-    assert wrong <= 0.02 * given  # a decoder that is not told to be strict gives 10 % and more
+    assert 60 * 30 < given < 60 * 60
+    # No decoder notices all. Of 24 x 20 places it was 2.6 % on the whole and at most 6.4 % of 20;
+    # one that is not told to be strict gives 14.8 %, at least 13.4 %.
+    assert wrong <= 0.07 * given
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
