@@ -118,6 +118,18 @@ class Bench:
         seen = len(self.client.diagnostics)
         self.until(lambda: len(self.client.diagnostics) >= seen + count, "diagnostics")
 
+    def silence(self, heard: list, for_s: float = 0.5) -> None:
+        """Wait until nothing has been added to `heard` for a while: all that was sent has come."""
+        seen, since_s = len(heard), time.monotonic()
+
+        def silent() -> bool:
+            nonlocal seen, since_s
+            if len(heard) > seen:
+                seen, since_s = len(heard), time.monotonic()
+            return time.monotonic() - since_s >= for_s
+
+        self.until(silent, f"silence for {for_s:g} s")
+
     def ticks(self, count: int) -> None:
         """Let the node tick."""
         seen = len(self.client.statuses)
