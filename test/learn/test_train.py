@@ -394,6 +394,23 @@ def test_object_words_must_be_words_of_the_data(
         replace(TOY_OPTIONS, object_words="red")
 
 
+def test_tasks_that_are_not_named_are_not_trained_on(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    run = begin(dataset, robot, tmp_path / "some", tasks=["open_drawer"])
+    train(run, NO_LIMIT)
+    last = read_metrics(tmp_path / "some" / "metrics.jsonl")[-1]
+    assert set(last["action_by_task"]) == {"open_drawer"}
+    assert set(last["validation_action_by_task"]) == {"open_drawer"}
+    story = read_checkpoint(tmp_path / "some").training
+    chosen = [episode for episode in dataset.episodes if episode.task == "open_drawer"]
+    assert (story["episodes"], story["rows"]) == (len(chosen), len(chosen) * LENGTH)
+    with pytest.raises(ParameterError, match="no sweep; it has open_drawer, pick_object"):
+        begin(dataset, robot, tmp_path / "other", tasks=["sweep"])
+    with pytest.raises(ParameterError, match="tasks is 'sweep', it must be a list of words"):
+        replace(TOY_OPTIONS, tasks="sweep")
+
+
 def test_a_checkpoint_of_another_kind_is_no_beginning(
     dataset: Dataset, robot: RobotConfig, tmp_path: Path
 ) -> None:

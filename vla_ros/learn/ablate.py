@@ -72,8 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         for seed in range(arguments.seeds):
             folder = arguments.out / f"{name.replace(' ', '_')}_{seed}"
             _train(arguments, folder, {**options, "seed": seed})
+            only = ("--tasks", ",".join(options["tasks"])) if options.get("tasks") else ()
             for question, asked in _QUESTIONS.items():
-                counts = _evaluate(arguments, folder, question, asked)
+                counts = _evaluate(arguments, folder, question, (*asked, *only))
                 for key, count in counts.items():
                     results[name][question][key] += count
     print(table(results))

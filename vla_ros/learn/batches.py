@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.datatypes import FloatArray, ImageArray
+from vla_ros.errors import ParameterError
 from vla_ros.kinematics import KinematicChain
 from vla_ros.learn.augment import drop_words, insert_words, shift_pixels
 from vla_ros.learn.dataset import Dataset
@@ -238,6 +239,23 @@ def split_episodes(
     train = [e for e, out in zip(episodes, held, strict=True) if not out]
     validation = [e for e, out in zip(episodes, held, strict=True) if out]
     return _rows(train), _rows(validation)
+
+
+def of_tasks(
+    episodes: Sequence[EpisodeInfo], tasks: Sequence[str] | None
+) -> tuple[EpisodeInfo, ...]:
+    """Episodes of these kinds of task; of all when none is named.
+
+    Raises:
+        ParameterError: There are none of one of them.
+    """
+    if not tasks:
+        return tuple(episodes)
+    known = sorted({episode.task for episode in episodes})
+    if missing := [task for task in tasks if task not in known]:
+        problem = f"tasks: the data has no {', '.join(missing)}; it has {', '.join(known)}"
+        raise ParameterError("train", [problem])
+    return tuple(episode for episode in episodes if episode.task in tasks)
 
 
 def _rows(episodes: Sequence[EpisodeInfo]) -> IntArray:

@@ -82,6 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"among the batch's, 0 for none (default: {defaults.contrastive_weight})",
     )
     add(
+        "--tasks",
+        nargs="+",
+        metavar="TASK",
+        help="kinds of task to train on, as the dataset names them (default: all)",
+    )
+    add(
         "--task-embedding",
         action="store_true",
         default=None,

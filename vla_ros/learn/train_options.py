@@ -20,6 +20,7 @@ _PATHS = ("data", "robot_file", "init", "wordings")
 TRAIN_PRECISIONS = ("fp32", "bf16")
 # Distortions of pictures by camera, and the most that each may be.
 DISTORTIONS = {"crop": 0.3, "shift": 0.1, "rotate_deg": 15.0, "blur_px": 3.0}
+_WORDS = {"object_words": "[red, green]", "tasks": "[pick_object]"}
 _REFUSED = {
     "flip": "a flipped picture without mirrored state, actions and words teaches the wrong side; "
     "mirror does all of it",
@@ -48,6 +49,7 @@ class TrainOptions:
             hear them, the rest of the model does not. `None` for none.
         wordings: YAML file of task → list of texts, in which `{color}`, `{direction}` and `{place}`
             stand for what an episode asks: one is drawn in place of the recorded words each time.
+        tasks: Kinds of task to train on; `None` for all that the dataset has.
         task_embedding: Tell the model the kind of task, for every second sample.
         rtc_delay_steps: Most first steps of a chunk that are given and do not count in the loss, as
             if they were played while the policy computes; 0 gives none.
@@ -79,6 +81,7 @@ class TrainOptions:
     glimpse_px: int = 0
     object_words: Sequence[str] | None = None
     wordings: Path | None = None
+    tasks: Sequence[str] | None = None
     task_embedding: bool = False
     rtc_delay_steps: int = 0
     init: Path | None = None
@@ -137,11 +140,11 @@ class TrainOptions:
             for name in ("augment", "mirror", "task_embedding")
             if not isinstance(getattr(self, name), bool)
         ]
-        if not _are_words(self.object_words):
-            problems.append(
-                f"object_words is {self.object_words!r}, it must be a list of words, such as "
-                "[red, green]"
-            )
+        problems += [
+            f"{name} is {getattr(self, name)!r}, it must be a list of words, such as {example}"
+            for name, example in _WORDS.items()
+            if not _are_words(getattr(self, name))
+        ]
         if problems:
             raise ParameterError("train", problems)
 

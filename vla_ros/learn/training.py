@@ -18,7 +18,7 @@ from torch import Tensor
 import vla_ros
 from vla_ros.errors import ParameterError
 from vla_ros.learn.augment import jitter_colors
-from vla_ros.learn.batches import Batch, IntArray, Rows, balanced, split_episodes
+from vla_ros.learn.batches import Batch, IntArray, Rows, balanced, of_tasks, split_episodes
 from vla_ros.learn.blueprint import (
     build_tokenizer,
     check_init,
@@ -68,7 +68,8 @@ class Training:
         self._metrics = MetricsLog(out, tensorboard=tensorboard)
         check_robot(dataset, robot)
         self.options, self._out, self._dataset = options, out, dataset
-        split = split_episodes(dataset.episodes, _HELD_OUT, options.seed)
+        self._episodes = of_tasks(dataset.episodes, options.tasks)
+        split = split_episodes(self._episodes, _HELD_OUT, options.seed)
         self._train, self._validation = split
         templates = read_templates(options.wordings)
         texts = [texts_of(episode, templates) for episode in dataset.episodes]
@@ -254,7 +255,7 @@ class Training:
         parameters = sum(p.numel() for p in self.learner.networks.model.parameters())
         return (
             f"training {parameters / 1e6:.2f} M parameters ({self.options.preset}) on "
-            f"{len(self._dataset.episodes)} episodes, {len(self._train)} rows, "
+            f"{len(self._episodes)} episodes, {len(self._train)} rows, "
             f"{len(self._validation)} more held out; {len(self._checkpoint.tokenizer.vocabulary)} "
             f"words; from sample {self.samples} to {self.options.samples}"
             + (f"; {self._team.size} processes" if self._team.size > 1 else "")
@@ -293,8 +294,8 @@ class Training:
             **json.loads(json.dumps(self.options.fingerprint(), default=str)),
             "vla_ros": vla_ros.__version__,
             "finished": finished,
-            "episodes": len(self._dataset.episodes),
-            "rows": len(self._dataset),
+            "episodes": len(self._episodes),
+            "rows": len(self._train) + len(self._validation),
             "samples_seen": self.samples,
             "processes": self._team.size,
             "seconds": round(self.elapsed_s, 1),
