@@ -97,6 +97,7 @@ RUNS_THE_MODEL = frozenset(
     {
         "vla_ros.policy.vla_policy",
         "vla_ros.policy.fast_path",
+        "vla_ros.policy.bf16",
         "vla_ros.policy.int8",
         "vla_ros.policy.lerobot_policy",
         "vla_ros.policy.threads",

@@ -17,8 +17,9 @@ DEVICES = ("auto", "cpu", "cuda")
 LEROBOT = "lerobot"
 BACKENDS = ("vla", LEROBOT)
 """What a policy was trained with: this package, or LeRobot."""
-PRECISIONS = ("exact", "int8")
-"""How a policy computes: `exact` in the checkpoint's own numbers, `int8` on a CPU in less time."""
+PRECISIONS = ("exact", "bf16", "int8")
+"""How a policy computes: `exact` in the checkpoint's own numbers; in less time with shorter ones,
+`bf16` on CUDA, `int8` on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)

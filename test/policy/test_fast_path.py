@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from vla_ros.errors import ParameterError
 from vla_ros.model.config import preset
 from vla_ros.model.packed import PackedBlock, packed
 from vla_ros.model.vla import VLAModel
+from vla_ros.policy.bf16 import bf16_fuse
 from vla_ros.policy.fast_path import CheckedFuse, choose_fuse, plain_fuse
 from vla_ros.policy.vla_policy import VLAPolicy
 
@@ -75,6 +77,37 @@ def test_a_policy_in_int8_plans_nearly_the_same(folder: Path, observation: Obser
     assert policy.infer_batch([observation] * 2)[1].actions == pytest.approx(chunk.actions, abs=0.1)
 
 
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a compiler on a CPU")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own
+def test_bf16_is_compiled_once_for_texts_of_any_length(model, inputs):
+    """On a CPU: what differs on CUDA is what torch.compile makes of it."""
+    fuse, plain = bf16_fuse(model, "cpu"), plain_fuse(model)
+    images, text, mask, state = inputs
+    with torch.inference_mode():
+        fuse(images[:1], text[:1], mask[:1], state[:1])
+        torch.compiler.set_stance("fail_on_recompile")
+        try:
+            for rows, words in ((slice(0, 1), 4), (slice(1, 2), 2), (slice(0, 2), 4)):
+                part = images[rows], text[rows, :words], mask[rows, :words], state[rows]
+                wanted, got = plain(*part), fuse(*part)
+                assert got.dtype == torch.float32
+                assert torch.cosine_similarity(got.flatten(), wanted.flatten(), dim=0) > 0.995
+                assert not torch.equal(got, wanted)
+        finally:
+            torch.compiler.set_stance("default")
+
+
+def test_a_fast_way_that_cannot_be_prepared_is_given_up_loudly(model, inputs, caplog):
+    def fast(*values: Tensor) -> Tensor:
+        raise RuntimeError("no compiler")
+
+    checked = CheckedFuse(model, fast, plain_fuse(model), "bf16")
+    checked.warm_up(*inputs)
+    torch.testing.assert_close(checked(*inputs), plain_fuse(model)(*inputs))
+    (record,) = caplog.records
+    assert "'bf16' fails; plain PyTorch computes instead" in record.getMessage()
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -114,10 +147,12 @@ def test_a_fast_way_that_is_right_is_used_from_then_on(model, inputs, caplog):
 
 
 def test_an_unknown_precision_or_a_wrong_device_is_refused(model):
-    with pytest.raises(ParameterError, match="'half' is unknown; valid: exact, int8"):
+    with pytest.raises(ParameterError, match="'half' is unknown; valid: exact, bf16, int8"):
         choose_fuse(model, CPU, "half")
-    with pytest.raises(ParameterError, match="'int8' computes on the CPU, device is 'cuda'"):
+    with pytest.raises(ParameterError, match="'int8' is for cpu, device is 'cuda'; use 'exact'"):
         choose_fuse(model, torch.device("cuda"), "int8")
+    with pytest.raises(ParameterError, match="'bf16' is for cuda, device is 'cpu'; use 'exact'"):
+        choose_fuse(model, CPU, "bf16")
 
 
 def test_wide_models_are_packed_and_narrow_ones_are_not(model):

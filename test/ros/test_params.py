@@ -59,7 +59,7 @@ def test_values_that_types_cannot_express_are_checked(make_node):
     assert "robot_file: is not set; give it with -p robot_file:=" in text
     assert "policy: 'cloud' is unknown; valid: process, in_process" in text
     assert "device: 'gpu' is unknown; valid: auto, cpu" in text
-    assert "precision: 'int4' is unknown; valid: exact, int8" in text
+    assert "precision: 'int4' is unknown; valid: exact, bf16, int8" in text
     assert "backend: 'jax' is unknown; valid: vla, lerobot" in text
     assert "checkpoint: is not set" in text
 

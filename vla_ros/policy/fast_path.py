@@ -11,13 +11,15 @@ from torch import Tensor
 from vla_ros.errors import ParameterError
 from vla_ros.model.packed import can_pack, packed
 from vla_ros.model.vla import VLAModel
+from vla_ros.policy.bf16 import bf16_fuse
 from vla_ros.policy_protocol import PRECISIONS
 
 Fuse = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """Pictures, text features, mask and state features to the decoder's condition (B, K)."""
 
 # Largest difference of a normalised action, whose standard deviation is 1.
-_BOUNDS = {"exact": 1e-4, "int8": 0.1}
+_BOUNDS = {"exact": 1e-4, "bf16": 0.1, "int8": 0.1}
+_MADE_FOR = {"bf16": "cuda", "int8": "cpu"}
 # Preset `small`, of width 128, gained nothing: 10 ms a plan either way.
 _WORTH_PACKING = 512
 
@@ -35,10 +37,13 @@ def choose_fuse(model: VLAModel, device: torch.device, precision: str) -> Fuse:
     if precision not in PRECISIONS:
         problem = f"precision {precision!r} is unknown; valid: {', '.join(PRECISIONS)}"
         raise ParameterError("policy", [problem])
+    made_for = _MADE_FOR.get(precision, device.type)
+    if device.type != made_for:
+        problem = f"precision {precision!r} is for {made_for}, device is '{device}'; use 'exact'"
+        raise ParameterError("policy", [problem])
+    if precision == "bf16":
+        return CheckedFuse(model, bf16_fuse(model), plain, precision)
     if precision == "int8":
-        if device.type != "cpu":
-            problem = f"precision 'int8' computes on the CPU, device is '{device}'; use 'exact'"
-            raise ParameterError("policy", [problem])
         # Here, not above: the packages are an option.
         from vla_ros.policy.int8 import int8_fuse
 
@@ -70,16 +75,18 @@ class CheckedFuse:
         return self._chosen(*inputs)
 
     def warm_up(self, *inputs: Tensor) -> None:
-        """Compute the fast way for nothing."""
-        self._fast(*inputs)
+        """Compute the fast way for nothing: what it has to prepare, it prepares now."""
+        try:
+            self._fast(*inputs)
+        except Exception:  # the edge, as below
+            self._chosen = self._give_up()
 
     def _choose(self, *inputs: Tensor) -> Fuse:
         wanted = self._decode(self._plain(*inputs))
         try:
             difference = (self._decode(self._fast(*inputs)) - wanted).abs().max().item()
         except Exception:  # the edge: whatever is wrong with the fast way, the plain one works
-            _log.exception("inference %r fails; plain PyTorch computes instead", self._precision)
-            return self._plain
+            return self._give_up()
         if difference <= self._bound:  # not so for NaN
             return self._fast
         _log.error(
@@ -89,4 +96,8 @@ class CheckedFuse:
             difference,
             self._bound,
         )
+        return self._plain
+
+    def _give_up(self) -> Fuse:
+        _log.exception("inference %r fails; plain PyTorch computes instead", self._precision)
         return self._plain

@@ -36,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for other machines too")
     add("--port", type=int, default=8000, help="port to listen at; 0 takes a free one")
     add("--device", default="auto", choices=DEVICES, help="where the policy computes")
-    add("--precision", default="exact", choices=PRECISIONS, help="int8 needs onnx, onnxruntime")
+    add(
+        "--precision",
+        default="exact",
+        choices=PRECISIONS,
+        help="bf16 on CUDA; int8 on a CPU, which needs onnx and onnxruntime",
+    )
     add("--threads", type=int, default=0, help="CPU threads; 0 takes all cores but one")
     add("--max-batch", type=int, default=16, help="observations that are planned in one pass")
     add("--max-clients", type=int, default=32, help="robots that may be connected")

@@ -68,7 +68,7 @@ class VLAPolicy:
             device: `auto` takes CUDA where there is one, else `cpu` or `cuda`.
             threads: CPU threads of torch in this process; 0 leaves a core to control, `None`
                 leaves them as they are.
-            precision: `exact`, or `int8` on a CPU, which needs onnx and onnxruntime.
+            precision: `exact`; `bf16` on CUDA; `int8` on a CPU, which needs onnx and onnxruntime.
 
         Raises:
             CheckpointError: It is missing, corrupt or contradicts itself.

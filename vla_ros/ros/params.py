@@ -63,8 +63,8 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
     ),
     "precision": ParameterSpec(
         default="exact",
-        description="How the policy computes: exact; int8 on a CPU, which needs onnx and "
-        "onnxruntime. A policy server's own --precision counts with ws://.",
+        description="How the policy computes: exact; bf16 on CUDA; int8 on a CPU, which needs onnx "
+        "and onnxruntime. A policy server's own --precision counts with ws://.",
     ),
     "policy": ParameterSpec(
         default=PROCESS,
