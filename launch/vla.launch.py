@@ -84,8 +84,9 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "precision",
             default_value="exact",
-            choices=["exact", "int8"],
-            description="int8 computes with 8-bit weights on a CPU; it needs onnx and onnxruntime.",
+            choices=["exact", "bf16", "int8"],
+            description="bf16 is for CUDA; int8 computes with 8-bit weights on a CPU, and needs onnx "
+            "and onnxruntime.",
         ),
         DeclareLaunchArgument(
             "policy",
