@@ -85,8 +85,8 @@ def arguments() -> list[DeclareLaunchArgument]:
             "precision",
             default_value="exact",
             choices=["exact", "bf16", "int8"],
-            description="bf16 is for CUDA; int8 computes with 8-bit weights on a CPU, and needs onnx "
-            "and onnxruntime.",
+            description="bf16 is for CUDA; int8 has 8-bit weights on a CPU, and needs onnx and "
+            "onnxruntime.",
         ),
         DeclareLaunchArgument(
             "policy",

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from vla_ros.errors import ParameterError, RobotFileError
+from vla_ros.policy_protocol import PRECISIONS
 from vla_ros.ros.dds_profile import PROFILE_VARIABLES
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,12 @@ def test_every_argument_is_described_and_has_a_default_among_its_choices(describ
         assert argument.description.endswith(".")
         assert argument.default_value is not None
         assert argument.choices is None or argument.default_value in argument.choices
+
+
+def test_the_choices_of_a_parameter_are_the_nodes(describe):
+    arguments = of_kind(describe("vla.launch.py"), "DeclareLaunchArgument")
+    choices = {argument.name: argument.choices for argument in arguments if argument.choices}
+    assert choices["precision"] == list(PRECISIONS)
 
 
 def test_namespace_does_not_promise_to_move_absolute_topics(describe):
