@@ -106,6 +106,12 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Threads of the policy on a CPU; 0 takes all cores but one, for control.",
         ),
         DeclareLaunchArgument(
+            "realtime_priority",
+            default_value="50",
+            description="Priority of the thread that ticks, 1 to 99, where the user may have one; "
+            "0 for none.",
+        ),
+        DeclareLaunchArgument(
             "speed_scale",
             default_value="1.0",
             description="Share of the robot file's velocity limits, 0.01 to 1.0; 0.1 for the first "
@@ -185,6 +191,7 @@ def vla_node() -> LifecycleNode:
         "policy": str,
         "policy_python": str,
         "threads": int,
+        "realtime_priority": int,
         "speed_scale": float,
         "recordings": str,
         "clock_timeout_s": float,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,3 +31,14 @@ def taken_core() -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def ordinary_priority(pid: int) -> Iterator[None]:
+    """The main thread of a process has no real-time priority meanwhile."""
+    policy, priority = os.sched_getscheduler(pid), os.sched_getparam(pid)
+    os.sched_setscheduler(pid, os.SCHED_OTHER | policy & os.SCHED_RESET_ON_FORK, os.sched_param(0))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(pid, policy, priority)

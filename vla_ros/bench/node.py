@@ -5,7 +5,8 @@
 The policy is asked for a plan from every picture (`busy`), in a process of its own and in the
 node's. The baseline of each (`idle`) is the same node without an instruction, whose policy does
 nothing; with `core taken` a process beside computes all the time with the priority of a policy
-server, as one with a large model would. Arm and cameras are pretended, in this process.
+server, as one with a large model would; with `ordinary priority`, too, and the node's thread has no
+real-time priority. Arm and cameras are pretended, in this process.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vla_ros.bench.cores import core_times_s, taken_core
+from vla_ros.bench.cores import core_times_s, ordinary_priority, taken_core
 from vla_ros.bench.report import add_output_arguments, machine, print_table, write_report
 from vla_ros.datatypes import FloatArray
 from vla_ros.errors import NodeError, ParameterError
@@ -35,7 +36,7 @@ from vla_ros.ros.pretended_arm import PretendedArm, TickSeen, pretended_arm
 from vla_ros.share import share_path
 
 _POLICIES = ("process", "in_process")
-_PHASES = ("idle", "busy", "core taken")
+_PHASES = ("idle", "busy", "core taken", "ordinary priority")
 _WITHIN_S = 120.0
 _SETTLE_S = 1.0
 _WORDS = "open the drawer"
@@ -81,11 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
             "image_to_command": image_to_command(seen["busy"].ticks),
         }
         _print(policy, report[policy])
-    if len(policies) == len(_POLICIES):
-        apart, together = (report[policy]["core taken"]["p99_ms"] for policy in _POLICIES)
-        report["ratios"] = {"jitter_p99_in_process": round(together / apart, 3)}
-        ratio = f"{together / apart:.2f} times"
-        print(f"p99 jitter with the policy in the node's process, a core taken: {ratio}")
+    report["ratios"] = _ratios(report, policies)
+    for what, ratio in report["ratios"].items():
+        print(f"p99 jitter with a core taken, {what}: {ratio:.2f} times")
     write_report(arguments, report, _bars(report, policies))
     return 0
 
@@ -125,7 +124,9 @@ def measure(arguments: argparse.Namespace, robot: RobotConfig, policy: str) -> d
         busy = _ticks(arm, watch, arguments.seconds, node.pid)
         with taken_core():
             taken = _ticks(arm, watch, arguments.seconds, node.pid)
-        return dict(zip(_PHASES, (idle, busy, taken), strict=True))
+            with ordinary_priority(node.pid):
+                ordinary = _ticks(arm, watch, arguments.seconds, node.pid)
+        return dict(zip(_PHASES, (idle, busy, taken, ordinary), strict=True))
 
 
 def _ticks(arm: PretendedArm, watch: _Watch, seconds: float, pid: int) -> Seen:
@@ -236,6 +237,20 @@ def _jitter_line(row: dict[str, float]) -> str:
 
 def _line(row: dict[str, float]) -> str:
     return f"p50 {row['p50_ms']:.2f} ms, p99 {row['p99_ms']:.2f} ms"
+
+
+def _ratios(report: Mapping[str, Any], policies: Sequence[str]) -> dict[str, float]:
+    """How many times larger the jitter is without what keeps it small."""
+    p99_ms = {(p, name): report[p][name]["p99_ms"] for p in policies for name in _PHASES}
+    pairs = {
+        "ordinary priority": (("process", "ordinary priority"), ("process", "core taken")),
+        "policy in the node's process": (("in_process", "core taken"), ("process", "core taken")),
+    }
+    return {
+        what: round(p99_ms[without] / p99_ms[usual], 3)
+        for what, (without, usual) in pairs.items()
+        if {without, usual} <= p99_ms.keys()
+    }
 
 
 def _bars(report: dict[str, Any], policies: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -81,6 +81,13 @@ VLA_NODE_PARAMETERS: Mapping[str, ParameterSpec] = {
         minimum=0,
         maximum=256,
     ),
+    "realtime_priority": ParameterSpec(
+        default=50,
+        description="Priority of the thread that ticks (SCHED_FIFO), where the user may have one; "
+        "0 for none. Counts at the start of the process.",
+        minimum=0,
+        maximum=99,
+    ),
     "speed_scale": ParameterSpec(
         default=1.0,
         description="Share of the robot file's velocity limits; only lowered while active.",
@@ -119,6 +126,7 @@ class VlaNodeParameters:
     policy: str
     policy_python: str
     threads: int
+    realtime_priority: int
     speed_scale: float
     autostart: bool
     recordings: str

@@ -44,6 +44,7 @@ from vla_ros.ros.params import (
     refuse_changes,
 )
 from vla_ros.ros.policy_source import PolicySource
+from vla_ros.ros.realtime import let_go_first
 from vla_ros.ros.session import Session
 from vla_ros.ros.ticker import Ticker, TickTime
 from vla_ros.runtime import Tick
@@ -54,7 +55,7 @@ _DIAGNOSTICS_PERIOD_S = 1.0
 _FLUSH_S = 0.1
 # How long another thread, one that plans, may keep the interpreter from a tick; 5 ms by default.
 _SWITCH_S = 0.0005
-_SPEED_SCALE = "speed_scale"
+_SPEED_SCALE, _REALTIME = "speed_scale", "realtime_priority"
 
 
 class VlaNode(LifecycleNode):
@@ -288,6 +289,8 @@ class VlaNode(LifecycleNode):
             self.trigger_activate()
 
     def _why_fixed(self, parameter: Parameter) -> str:
+        if parameter.name == _REALTIME:
+            return "counts at the start of the process; start it anew"
         if self._session is None:
             return ""
         if parameter.name == _SPEED_SCALE:
@@ -301,7 +304,13 @@ class VlaNode(LifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until SIGINT or SIGTERM."""
     sys.setswitchinterval(_SWITCH_S)
-    shutdown.exit_process(shutdown.run(VlaNode, VlaNode.finish, args))
+    shutdown.exit_process(shutdown.run(_make_first, VlaNode.finish, args))
+
+
+def _make_first() -> VlaNode:
+    node = VlaNode()
+    let_go_first(node, read_parameters(node).realtime_priority)
+    return node
 
 
 if __name__ == "__main__":
