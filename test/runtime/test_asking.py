@@ -113,6 +113,28 @@ def test_new_pictures_of_all_cameras_do_not_wait_for_the_next_tick(waiting_rig, 
     assert len(policy.seen) == 1
 
 
+def test_one_new_picture_waits_a_tick_for_the_others(waiting_rig, policy):
+    rig, (first, *_) = waiting_rig, waiting_rig.robot.cameras
+    rig.loop.put_frame(first, Frame(pixels=rig.picture(), stamp_s=rig.now_s))
+    rig.tick()
+    assert policy.seen == []
+    rig.tick()
+    assert len(policy.seen) == 1
+
+
+def test_a_picture_whose_fellow_comes_within_a_tick_is_planned_from_with_it(waiting_rig, policy):
+    rig, (first, *others) = waiting_rig, waiting_rig.robot.cameras
+    stamp_s = rig.now_s
+    rig.loop.put_frame(first, Frame(pixels=rig.picture(), stamp_s=stamp_s))
+    rig.tick()
+    for name in others:
+        rig.loop.put_frame(name, Frame(pixels=rig.picture(), stamp_s=stamp_s))
+    rig.loop.ask_between_ticks()
+    assert pictures_s(policy) == [stamp_s]
+    rig.run(0.02)
+    assert len(policy.seen) == 1
+
+
 def test_a_plan_that_is_not_due_is_not_asked_for_between_ticks(make_rig, policy):
     rig = make_rig(policy)
     rig.start(seconds=0.05)

@@ -44,6 +44,7 @@ class Inference:
         self._asked: Observation | None = None
         # Stamps of the pictures that were planned from last, by camera; none after a failure.
         self._seen_s: dict[str, float] = {}
+        self._has_some = False
         self._is_void = False
         # Since when an answer is awaited; refused requests count, so a worker that stays busy is
         # found out too.
@@ -62,9 +63,14 @@ class Inference:
         """How long an answer has been awaited."""
         return 0.0 if self._waiting_since_s is None else now_s - self._waiting_since_s
 
-    def is_any_new(self, frames: Mapping[str, Frame]) -> bool:
-        """Whether one of the pictures has not been planned from."""
-        return any(self._seen_s.get(name) != frame.stamp_s for name, frame in frames.items())
+    def has_news(self, frames: Mapping[str, Frame]) -> bool:
+        """Whether all pictures are new, or some have been for a tick; to be called in every tick.
+
+        Those of one moment come one after another: a tick in between would plan from old ones.
+        """
+        waited = self._has_some
+        self._has_some = any(self._seen_s.get(name) != f.stamp_s for name, f in frames.items())
+        return self._has_some and (waited or self.are_all_new(frames))
 
     def are_all_new(self, frames: Mapping[str, Frame]) -> bool:
         """Whether none of the pictures has been planned from."""

@@ -194,9 +194,10 @@ class ControlLoop:
             self._latest.clear()
             self._begin_epoch()
         obstacle = self._readiness.obstacle(now_s, standstill_s)
+        has_news = self._inference.has_news(self._latest.frames)
         if obstacle is not None:
             self._inference.void()
-        elif self._is_due(now_s, has_news=self._inference.is_any_new(self._latest.frames)):
+        elif self._is_due(now_s, has_news=has_news):
             self._request(now_s, self._latest.fresh_state)
         self._receive(now_s)
         forbidden = self._readiness.forbidden(now_s, standstill_s)
