@@ -15,7 +15,7 @@ from torch import Tensor
 from vla_ros.datatypes import Observation
 from vla_ros.errors import ParameterError
 from vla_ros.model.config import preset
-from vla_ros.model.packed import PackedBlock, packed
+from vla_ros.model.packed import MklLinear, PackedBlock, packed
 from vla_ros.model.vla import VLAModel
 from vla_ros.policy.bf16 import bf16_fuse
 from vla_ros.policy.fast_path import CheckedFuse, choose_fuse, plain_fuse
@@ -38,11 +38,17 @@ def inputs(model: VLAModel) -> tuple[Tensor, ...]:
     return torch.rand(2, 2, 3, 32, 32) * 2 - 1, *text, torch.randn(2, 17)
 
 
-def test_packed_blocks_give_the_same_numbers(model, inputs):
-    twin = packed(model)
+@pytest.mark.parametrize("with_mkl", [False, True])
+def test_packed_blocks_give_the_same_numbers(model, inputs, with_mkl):
+    if with_mkl and not torch.backends.mkl.is_available():
+        pytest.skip("this build of torch has no MKL")
+    twin = packed(model, with_mkl=with_mkl)
+    assert with_mkl == any(isinstance(part, MklLinear) for part in twin.modules())
     assert any(isinstance(part, PackedBlock) for part in twin.vision_encoders.modules())
     assert not any(isinstance(part, PackedBlock) for part in model.modules())
-    torch.testing.assert_close(plain_fuse(twin)(*inputs), plain_fuse(model)(*inputs))
+    for rows in (slice(0, 1), slice(0, 2)):  # MKL is packed for one picture at a time
+        part = [value[rows] for value in inputs]
+        torch.testing.assert_close(plain_fuse(twin)(*part), plain_fuse(model)(*part))
 
 
 def test_a_packed_model_shares_the_other_weights(model):

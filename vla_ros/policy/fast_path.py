@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vla_ros.errors import ParameterError
-from vla_ros.model.packed import can_pack, packed
+from vla_ros.model.packed import can_pack, packed, prefers_mkl
 from vla_ros.model.vla import VLAModel
 from vla_ros.policy.bf16 import bf16_fuse
 from vla_ros.policy_protocol import PRECISIONS
@@ -49,7 +49,8 @@ def choose_fuse(model: VLAModel, device: torch.device, precision: str) -> Fuse:
 
         return CheckedFuse(model, int8_fuse(model), plain, precision)
     if device.type == "cpu" and model.config.width >= _WORTH_PACKING and can_pack():
-        return CheckedFuse(model, plain_fuse(packed(model)), plain, precision)
+        fast = plain_fuse(packed(model, with_mkl=prefers_mkl()))
+        return CheckedFuse(model, fast, plain, precision)
     return plain
 
 
