@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,6 @@ from vla_ros.errors import ParameterError
 from vla_ros.model.config import preset
 from vla_ros.model.packed import MklLinear, PackedBlock, packed
 from vla_ros.model.vla import VLAModel
-from vla_ros.policy.bf16 import bf16_fuse
 from vla_ros.policy.fast_path import CheckedFuse, choose_fuse, plain_fuse
 from vla_ros.policy.vla_policy import VLAPolicy
 
@@ -84,23 +85,14 @@ def test_a_policy_in_int8_plans_nearly_the_same(folder: Path, observation: Obser
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a compiler on a CPU")
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own
-def test_bf16_is_compiled_once_for_texts_of_any_length(model, inputs):
-    """On a CPU: what differs on CUDA is what torch.compile makes of it."""
-    fuse, plain = bf16_fuse(model, "cpu"), plain_fuse(model)
-    images, text, mask, state = inputs
-    with torch.inference_mode():
-        fuse(images[:1], text[:1], mask[:1], state[:1])
-        torch.compiler.set_stance("fail_on_recompile")
-        try:
-            for rows, words in ((slice(0, 1), 4), (slice(1, 2), 2), (slice(0, 2), 4)):
-                part = images[rows], text[rows, :words], mask[rows, :words], state[rows]
-                wanted, got = plain(*part), fuse(*part)
-                assert got.dtype == torch.float32
-                assert torch.cosine_similarity(got.flatten(), wanted.flatten(), dim=0) > 0.995
-                assert not torch.equal(got, wanted)
-        finally:
-            torch.compiler.set_stance("default")
+def test_bf16_is_compiled_once_for_texts_of_any_length():
+    """On a CPU: what differs on CUDA is what torch.compile makes of it.
+
+    In a process of its own: in one that had compiled, rclpy told of publishers 45 s late.
+    """
+    script = Path(__file__).with_name("compile_bf16.py")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.stdout == "alike\n", done.stderr
 
 
 def test_a_fast_way_that_cannot_be_prepared_is_given_up_loudly(model, inputs, caplog):

@@ -74,6 +74,13 @@ def test_lerobot_is_refused_where_it_cannot_be(make_node):
     assert "precision: int8 is not for lerobot; valid: exact" in text
 
 
+def test_what_compiles_does_not_share_the_nodes_process(make_node):
+    node = make_node(policy="in_process", precision="bf16")
+    params.declare_parameters(node, TABLE)
+    with pytest.raises(ParameterError, match="precision: bf16 is not for policy in_process"):
+        params.check_parameters(params.read_parameters(node))
+
+
 def test_a_policy_server_needs_no_checkpoint(make_node):
     node = make_node(policy="wss://box.example/policy", robot_file="panda.yaml")
     params.declare_parameters(node, TABLE)

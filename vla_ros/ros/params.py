@@ -208,6 +208,9 @@ def _policy_problems(parameters: VlaNodeParameters) -> list[str]:
         )
     if parameters.backend == LEROBOT and parameters.precision != PRECISIONS[0]:
         problems.append(f"precision: {parameters.precision} is not for {LEROBOT}; valid: exact")
+    if parameters.precision == "bf16" and parameters.policy == IN_PROCESS:
+        # In a process that had compiled, rclpy told of other publishers 45 s late.
+        problems.append(f"precision: bf16 is not for policy {IN_PROCESS}; valid: {PROCESS}, ws://…")
     python = parameters.policy_python
     if python and shutil.which(python) is None:
         problems.append(f"policy_python: {python!r} is no program; valid: path of a Python")
