@@ -19,8 +19,8 @@ from vla_ros.ros.node_process import NodeProcess
 PR_CAPBSET_DROP, CAP_SYS_NICE = 24, 23  # linux/prctl.h, linux/capability.h
 ASK = """
 import os, subprocess, sys, threading
-from vla_ros.ros.realtime import go_first
-trouble = go_first(30)
+from vla_ros.ros.realtime import set_realtime_priority
+trouble = set_realtime_priority(30)
 own = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
 others = []
 thread = threading.Thread(target=lambda: others.append(os.sched_getscheduler(0)))

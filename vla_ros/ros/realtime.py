@@ -16,7 +16,7 @@ _HOW = (
 )
 
 
-def go_first(priority: int) -> str:
+def set_realtime_priority(priority: int) -> str:
     """Give the calling thread a real-time priority; threads and processes it starts have none.
 
     Args:
@@ -34,16 +34,16 @@ def go_first(priority: int) -> str:
     return ""
 
 
-def let_go_first(node: Node, priority: int) -> None:
+def raise_priority(node: Node, priority: int) -> None:
     """Give the calling thread, which spins `node`, a real-time priority, and log what came of it.
 
     Args:
         node: Whose log is written to.
-        priority: As in `go_first`; 0 leaves the thread as it is.
+        priority: As in `set_realtime_priority`; 0 leaves the thread as it is.
     """
     if not priority:
         return
-    trouble = go_first(priority)
+    trouble = set_realtime_priority(priority)
     if trouble:
         node.get_logger().info(f"ticks without real-time priority: {trouble}")
     else:

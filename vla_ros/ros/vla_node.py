@@ -44,7 +44,7 @@ from vla_ros.ros.params import (
     refuse_changes,
 )
 from vla_ros.ros.policy_source import PolicySource
-from vla_ros.ros.realtime import let_go_first
+from vla_ros.ros.realtime import raise_priority
 from vla_ros.ros.session import Session
 from vla_ros.ros.ticker import Ticker, TickTime
 from vla_ros.runtime import Tick
@@ -304,12 +304,12 @@ class VlaNode(LifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until SIGINT or SIGTERM."""
     sys.setswitchinterval(_SWITCH_S)
-    shutdown.exit_process(shutdown.run(_make_first, VlaNode.finish, args))
+    shutdown.exit_process(shutdown.run(_make_node, VlaNode.finish, args))
 
 
-def _make_first() -> VlaNode:
+def _make_node() -> VlaNode:
     node = VlaNode()
-    let_go_first(node, read_parameters(node).realtime_priority)
+    raise_priority(node, read_parameters(node).realtime_priority)
     return node
 
 
