@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -36,8 +37,11 @@ _QUESTIONS = {
 _RANGES = {"samples": FROM_1, "seeds": FROM_1, "episodes": FROM_1, "seed": FROM_0, "jobs": FROM_1}
 _RANGES |= {"threads": FROM_1}
 
-Results = dict[str, dict[str, dict[str, int]]]
-"""Variant → question → episodes and successes, of all its seeds together."""
+Scores = dict[str, dict[str, int]]
+"""Question → episodes and successes."""
+
+Results = dict[str, Scores]
+"""Variant → what all its seeds together give."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,22 +70,33 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError("ablate", problems)
     variants = read_variants(arguments.variants or share_path("config/train/ablations.yaml"))
     arguments.out.mkdir(parents=True, exist_ok=True)
-    results: Results = {}
-    for name, options in variants.items():
-        results[name] = {question: {"episodes": 0, "successes": 0} for question in _QUESTIONS}
-        for seed in range(arguments.seeds):
-            folder = arguments.out / f"{name.replace(' ', '_')}_{seed}"
-            _train(arguments, folder, {**options, "seed": seed})
-            only = ("--tasks", ",".join(options["tasks"])) if options.get("tasks") else ()
-            for question, asked in _QUESTIONS.items():
-                counts = _evaluate(arguments, folder, question, (*asked, *only))
-                for key, count in counts.items():
-                    results[name][question][key] += count
+    counts = {question: {"episodes": 0, "successes": 0} for question in _QUESTIONS}
+    results: Results = {name: deepcopy(counts) for name in variants}
+    for seed in range(arguments.seeds):  # all variants once, before any of them twice
+        for name, options in variants.items():
+            _add(results[name], _scores(arguments, name, {**options, "seed": seed}))
     print(table(results))
     if arguments.json:
         story = {"seeds": arguments.seeds, "first_scene": arguments.seed, "variants": variants}
         write_text(arguments.json, json.dumps({**story, "results": results}, indent=1) + "\n")
     return 0
+
+
+def _scores(arguments: argparse.Namespace, name: str, options: Mapping[str, Any]) -> Scores:
+    """What one training of the variant `name` gives."""
+    folder = arguments.out / f"{name.replace(' ', '_')}_{options['seed']}"
+    _train(arguments, folder, options)
+    only = ("--tasks", ",".join(options["tasks"])) if options.get("tasks") else ()
+    return {
+        question: _evaluate(arguments, folder, question, (*asked, *only))
+        for question, asked in _QUESTIONS.items()
+    }
+
+
+def _add(total: Scores, more: Scores) -> None:
+    for question, counts in more.items():
+        for key, count in counts.items():
+            total[question][key] += count
 
 
 def read_variants(path: Path) -> dict[str, dict[str, Any]]:
