@@ -14,5 +14,5 @@ if ! "${pip[@]}" --timeout 5 --retries 0 --index-url "$cpu_wheels" "${torch[@]/%
     "${pip[@]}" "${torch[@]}"
 fi
 # 0.4 is the last series for Python 3.11; 0.5 and later ask for 3.12.
-"${pip[@]}" lerobot==0.4.4 'websockets>=15' msgpack pyyaml jsonschema xacro
+"${pip[@]}" 'lerobot[smolvla]==0.4.4' 'websockets>=15' msgpack pyyaml jsonschema xacro
 touch "$folder/.set-up"

@@ -26,6 +26,7 @@ from vla_ros.robot_config import load_robot
 OTHER_SIDE = Path(__file__).parent / "lerobot_side.py"
 _JOINTS = [f"panda_joint{i}" for i in range(1, 8)]
 _CLOSE = 1e-5
+_PLANS = 50
 _SECTION = f"""
 lerobot:
   step_s: 0.05
@@ -48,31 +49,52 @@ lerobot:
 def main(python: str) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for kind in ("act", "bare", "diffusion"):
+        for kind in ("act", "bare", "diffusion", "smolvla"):
             _other(python, "save", kind, str(folder / kind))
         robot_file = write_robot_file(folder, _SECTION)
         wrong_file = write_robot_file(_made(folder / "wrong"), _WRONG)
         shown = [
             *the_same_chunk(python, folder / "act", robot_file),
+            *the_same_on_average(python, folder / "smolvla", robot_file),
             *a_policy_of_two_observations(python, folder / "diffusion", robot_file),
             *no_statistics(python, folder / "bare", robot_file),
             *everything_wrong(python, folder / "act", wrong_file),
-            *our_node(python, folder / "act", robot_file),
+            *our_node("ACT", python, folder / "act", robot_file),
+            *our_node("SmolVLA", python, folder / "smolvla", robot_file),
         ]
     return report(shown)
 
 
 def the_same_chunk(python: str, policy: Path, robot_file: Path) -> list[tuple[str, bool]]:
     """ACT by LeRobot alone, and through our server and client in the robot file's units."""
-    said = json.loads(_other(python, "plan", str(policy)).splitlines()[-1])
-    theirs = _in_our_units(np.array(said["actions"]))
+    (theirs,) = _planned_by_lerobot(python, policy, times=1)
     with _served(python, policy, robot_file) as link:
         ours = _ask(link)
     apart = np.abs(ours - theirs).max() if ours.shape == theirs.shape else np.inf
     return [
-        (f"lerobot {said['lerobot']} with torch {said['torch']} plans {theirs.shape} by ACT", True),
+        (f"ACT plans {ours.shape}, by LeRobot and by our client", ours.shape == theirs.shape),
         (f"our client gets the same, {apart:.1e} rad apart", apart < _CLOSE),
         (f"its steps differ by {np.ptp(ours, axis=0).max():.3f}", np.ptp(ours, axis=0).max() > 0),
+    ]
+
+
+def the_same_on_average(python: str, policy: Path, robot_file: Path) -> list[tuple[str, bool]]:
+    """SmolVLA, whose noise is new each time: mean and spread of many plans, by both."""
+    theirs = _planned_by_lerobot(python, policy, times=_PLANS)
+    with _served(python, policy, robot_file) as link:
+        ours = np.stack([_ask(link) for _ in range(_PLANS)])
+    shown = [(f"SmolVLA plans {ours.shape[1:]}", ours.shape == theirs.shape)]
+    ours, theirs = ours.reshape(-1, len(ENTRIES)), theirs.reshape(-1, len(ENTRIES))
+    error = np.sqrt((ours.var(axis=0) + theirs.var(axis=0)) / len(ours))
+    apart = np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) / error
+    spread = ours.std(axis=0) / theirs.std(axis=0)
+    return [
+        *shown,
+        (f"the means are at most {apart.max():.1f} standard errors apart", apart.max() < 4.5),
+        (
+            f"the spreads are {spread.min():.2f} to {spread.max():.2f} of LeRobot's",
+            spread.min() > 0.85 and spread.max() < 1.15,
+        ),
     ]
 
 
@@ -105,18 +127,22 @@ def everything_wrong(python: str, policy: Path, robot_file: Path) -> list[tuple[
     return [("a wrong robot file is refused, all at once:", status != 0), (_tail(said), is_told)]
 
 
-def our_node(python: str, policy: Path, robot_file: Path) -> list[tuple[str, bool]]:
+def our_node(kind: str, python: str, policy: Path, robot_file: Path) -> list[tuple[str, bool]]:
     """`vla_node` starts the server with LeRobot's Python and follows it on the simulated arm."""
     parameters = {"checkpoint": str(policy), "backend": "lerobot", "policy_python": python}
     start, end = drive(robot_file, parameters)
     way = (end - start).round(2)
-    return [(f"vla_node follows ACT; the arm went {way.tolist()} rad", np.abs(way).max() > 0.02)]
+    said = f"vla_node follows {kind}; the arm went {way.tolist()} rad"
+    return [(said, np.abs(way).max() > 0.02)]
 
 
-def _in_our_units(actions: np.ndarray) -> np.ndarray:
-    joints = [np.deg2rad(actions[:, ENTRIES.index(name)]) for name in _JOINTS]
-    gripper = np.clip(actions[:, ENTRIES.index("gripper")] / 100, 0, 1)
-    return np.stack([*joints, gripper], axis=1)
+def _planned_by_lerobot(python: str, policy: Path, times: int) -> np.ndarray:
+    """Plans (times, T, A) in the robot file's order and units."""
+    said = json.loads(_other(python, "plan", str(policy), str(times)).splitlines()[-1])
+    actions = np.array(said["chunks"])
+    joints = [np.deg2rad(actions[..., ENTRIES.index(name)]) for name in _JOINTS]
+    gripper = np.clip(actions[..., ENTRIES.index("gripper")] / 100, 0, 1)
+    return np.stack([*joints, gripper], axis=-1)
 
 
 def _ask(link: Link) -> np.ndarray:

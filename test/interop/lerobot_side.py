@@ -1,11 +1,12 @@
 """The other side of `lerobot_interop.py`: runs with the public lerobot package, not with vla_ros.
 
 lerobot_side.py save KIND FOLDER    save a small policy with random weights, as lerobot-train does
-lerobot_side.py plan FOLDER         plan with it, by LeRobot alone; JSON on standard output
+lerobot_side.py plan FOLDER TIMES   plan with it, by LeRobot alone; JSON on standard output
 """
 
 import json
 import sys
+from pathlib import Path
 
 import lerobot
 import torch
@@ -14,33 +15,40 @@ from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
 from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
-from lerobot.policies.factory import make_pre_post_processors
+from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+from lerobot.policies.smolvla.configuration_smolvla import SmolVLAConfig
+from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
 from lerobot.policies.utils import prepare_observation_for_inference
 from lerobot_observation import ENTRIES, IMAGES, MEAN, STD, WORDS, observation
+from small_vlm import PIXELS, save_small_vlm
 
 
 def save(kind, folder):
     torch.manual_seed(0)
     # "bare": saved without the statistics of a dataset.
-    policy = {"act": _act, "bare": _act, "diffusion": _diffusion}[kind]()
+    makers = {"act": _act, "bare": _act, "diffusion": _diffusion, "smolvla": _smolvla}
+    policy = makers[kind](Path(folder))
     statistics = None if kind == "bare" else _statistics()
     policy.save_pretrained(folder)
     for processor in make_pre_post_processors(policy.config, dataset_stats=statistics):
         processor.save_pretrained(folder)
 
 
-def plan(folder):
-    policy = ACTPolicy.from_pretrained(folder)
+def plan(folder, times):
+    kind = json.loads((Path(folder) / "config.json").read_text())["type"]
+    policy = get_policy_class(kind).from_pretrained(folder)
     before, after = make_pre_post_processors(policy.config, pretrained_path=folder)
     asked = prepare_observation_for_inference(observation(), torch.device("cpu"), WORDS)
+    chunks = []
     with torch.inference_mode():
-        chunk = policy.predict_action_chunk(before(asked))
-        steps = [after(chunk[:, i]) for i in range(chunk.shape[1])]
-    said = {"actions": torch.cat(steps).tolist(), "lerobot": lerobot.__version__}
-    print(json.dumps(said | {"torch": torch.__version__}))
+        for _ in range(times):
+            chunk = policy.predict_action_chunk(before(asked))
+            chunks.append(torch.cat([after(chunk[:, i]) for i in range(chunk.shape[1])]).tolist())
+    print(f"lerobot {lerobot.__version__} with torch {torch.__version__}", file=sys.stderr)
+    print(json.dumps({"chunks": chunks}))
 
 
-def _act():
+def _act(folder):
     return ACTPolicy(
         ACTConfig(
             **_features(),
@@ -57,7 +65,7 @@ def _act():
     )
 
 
-def _diffusion():
+def _diffusion(folder):
     return DiffusionPolicy(
         DiffusionConfig(
             **_features(),
@@ -68,6 +76,21 @@ def _diffusion():
             down_dims=(32, 64),
             num_inference_steps=4,
             crop_shape=(84, 84),
+        )
+    )
+
+
+def _smolvla(folder):
+    language = save_small_vlm(folder.with_name(f"{folder.name}_vlm"), WORDS)
+    return SmolVLAPolicy(
+        SmolVLAConfig(
+            **_features(),
+            device="cpu",
+            chunk_size=20,
+            n_action_steps=20,
+            vlm_model_name=str(language),
+            resize_imgs_with_padding=(PIXELS, PIXELS),
+            num_vlm_layers=2,
         )
     )
 
@@ -89,4 +112,7 @@ def _statistics():
 
 
 if __name__ == "__main__":
-    {"save": save, "plan": plan}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "save":
+        save(*sys.argv[2:])
+    else:
+        plan(sys.argv[2], int(sys.argv[3]))
