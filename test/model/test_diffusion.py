@@ -7,20 +7,21 @@ import torch
 from torch import Tensor
 
 from vla_ros.model.decoders import DiffusionActionDecoder
-from vla_ros.model.diffusion import cosine_alpha_bar, ddim_sample
+from vla_ros.model.diffusion import cosine_alpha_bar, ddim_sample, velocity
 
 ALPHA_BAR = cosine_alpha_bar(100)
 
 
 def sample_normal(mean: float, std: float, sample_steps: int) -> Tensor:
-    """Sample with the best noise predictor there is for a normal distribution."""
+    """Sample with the best predictor there is for a normal distribution."""
 
-    def exact_noise(x: Tensor, level: int) -> Tensor:
+    def exact(x: Tensor, level: int) -> Tensor:
         alpha = ALPHA_BAR[level]
-        return (1 - alpha).sqrt() * (x - alpha.sqrt() * mean) / (alpha * std**2 + 1 - alpha)
+        off = (x - alpha.sqrt() * mean) / (alpha * std**2 + 1 - alpha)
+        return velocity(mean + alpha.sqrt() * std**2 * off, (1 - alpha).sqrt() * off, alpha)
 
     start = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
-    return ddim_sample(exact_noise, start, ALPHA_BAR, sample_steps)
+    return ddim_sample(exact, start, ALPHA_BAR, sample_steps)
 
 
 @pytest.mark.parametrize(("mean", "std"), [(1.5, 0.4), (-0.7, 1.0), (0.0, 0.1)])
@@ -61,6 +62,33 @@ def test_learns_two_ways_of_doing_it() -> None:
     agree = samples.sign().mean(dim=(1, 2)).abs() == 1
     assert (right & agree).float().mean() > 0.85
     assert 0.3 < (samples[:, 0, 0] > 0).float().mean() < 0.7
+
+
+def test_a_network_that_has_seen_little_samples_no_wider_than_its_data() -> None:
+    """Chunks of 40 numbers around a mean that the condition tells; noise predicted spreads them."""
+    torch.manual_seed(0)
+    decoder = DiffusionActionDecoder(condition_dim=6, action_dim=5, horizon=8, hidden=64)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=2e-3)
+    generator = torch.Generator().manual_seed(0)
+    to_mean = torch.randn(6, 40, generator=generator) / 6**0.5
+
+    def draw(rows: int) -> tuple[Tensor, Tensor]:
+        condition = torch.randn(rows, 6, generator=generator)
+        spread = 0.5 * torch.randn(rows, 40, generator=generator)
+        return condition, (condition @ to_mean + spread).view(rows, 8, 5)
+
+    for _ in range(400):
+        condition, chunk = draw(64)
+        loss = decoder.loss(condition, chunk, generator=generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    condition, chunk = draw(512)
+    with torch.no_grad():
+        samples = decoder(condition, generator=generator)
+    assert samples.std() < 1.2 * chunk.std()
+    # A sample of the right distribution is off by twice its variance.
+    assert (samples - chunk).square().mean() < 1.5 * 2 * 0.5**2
 
 
 def test_samples_of_a_row_lie_together_and_differ() -> None:

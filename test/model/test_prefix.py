@@ -41,7 +41,7 @@ def test_the_soft_mask_is_the_papers() -> None:
 
 
 def test_the_pull_is_the_products_with_the_true_jacobian() -> None:
-    """Against finite differences, in double precision, through the whole denoiser."""
+    """Against finite differences, in double precision, through the whole network."""
     head = decoder(DiffusionActionDecoder).double()
     for parameter in head.parameters():  # fresh weights are almost linear
         parameter.normal_(std=0.4)
@@ -50,8 +50,8 @@ def test_the_pull_is_the_products_with_the_true_jacobian() -> None:
     alpha = head.alpha_bar[60].double()
 
     def estimate(noisy: Tensor) -> Tensor:
-        noise = head.predict_noise(noisy, condition, torch.tensor([60]))
-        return (noisy - (1 - alpha).sqrt() * noise) / alpha.sqrt()
+        predicted = head.predict_velocity(noisy, condition, torch.tensor([60]))
+        return alpha.sqrt() * noisy - (1 - alpha).sqrt() * predicted
 
     with torch.inference_mode():
         clean, pull = PrefixGuide(prefix).pull(estimate, x)
@@ -103,11 +103,11 @@ def test_guidance_takes_the_way_of_the_running_plan(two_ways: DiffusionActionDec
     start = torch.randn(target.shape, generator=torch.Generator().manual_seed(7))
     condition, levels = torch.zeros(rows, 1), two_ways.alpha_bar
 
-    def denoise(x: Tensor, step: int) -> Tensor:
-        return two_ways.predict_noise(x, condition, torch.full((rows,), step))
+    def predict(x: Tensor, step: int) -> Tensor:
+        return two_ways.predict_velocity(x, condition, torch.full((rows,), step))
 
-    free = ddim_sample(denoise, start, levels, two_ways.sample_steps)
-    guided = ddim_sample(denoise, start, levels, two_ways.sample_steps, PrefixGuide(prefix))
+    free = ddim_sample(predict, start, levels, two_ways.sample_steps)
+    guided = ddim_sample(predict, start, levels, two_ways.sample_steps, PrefixGuide(prefix))
     assert 0.3 < ((free * sign) > 0).all(dim=(1, 2)).float().mean() < 0.7
     # Sampled, not yet overwritten: the steps that are frozen and those that nothing was said of.
     off = (guided - target).abs()

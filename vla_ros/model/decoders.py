@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vla_ros.model.diffusion import cosine_alpha_bar, ddim_sample, time_embedding
+from vla_ros.model.diffusion import cosine_alpha_bar, ddim_sample, time_embedding, velocity
 from vla_ros.model.guidance import PrefixGuide
 from vla_ros.model.losses import cloning_error, masked_mean
 from vla_ros.model.prefix import Prefix, prefix_features
@@ -95,6 +95,8 @@ class ActionDecoder(nn.Module):
 class DiffusionActionDecoder(nn.Module):
     """Samples the chunk: trained as DDPM (2006.11239), sampled as DDIM (2010.02502).
 
+    It predicts a velocity (2202.00512) in place of the noise: the same model, another error.
+
     Args:
         num_steps: Noise levels in training.
         sample_steps: Levels visited in sampling.
@@ -121,13 +123,13 @@ class DiffusionActionDecoder(nn.Module):
         self.time_dim = 32
         size = horizon * action_dim
         given = delay_steps * (action_dim + 1)
-        self.denoiser = mlp(size + condition_dim + self.time_dim + given, hidden, size)
+        self.velocity_head = mlp(size + condition_dim + self.time_dim + given, hidden, size)
         self.register_buffer("alpha_bar", cosine_alpha_bar(num_steps), persistent=False)
 
-    def predict_noise(
+    def predict_velocity(
         self, noisy: Tensor, condition: Tensor, step: Tensor, prefix: Prefix | None = None
     ) -> Tensor:
-        """Return the noise (B, T, A) in `noisy` (B, T, A) at the levels `step` (B,).
+        """Return the velocity (B, T, A) of `noisy` (B, T, A) at the levels `step` (B,).
 
         The frozen steps of `prefix` take the place of noisy ones, for a decoder trained with them.
         """
@@ -135,8 +137,8 @@ class DiffusionActionDecoder(nn.Module):
         time = time_embedding(step / len(self.alpha_bar), self.time_dim)
         given = prefix_features(prefix, condition, self.delay_steps, self.chunk_shape[1])
         x = torch.cat([noisy.flatten(1), condition, time, given], dim=-1)
-        noise: Tensor = self.denoiser(x)
-        return noise.view(noisy.shape)
+        predicted: Tensor = self.velocity_head(x)
+        return predicted.view(noisy.shape)
 
     def error(
         self,
@@ -145,7 +147,7 @@ class DiffusionActionDecoder(nn.Module):
         generator: torch.Generator | None = None,
         delay: Tensor | None = None,
     ) -> Tensor:
-        """Squared error of the noise predicted at random levels (2006.11239, eq. 14), (B, T, A).
+        """Squared error of the velocity predicted at random levels (2202.00512), (B, T, A).
 
         With a `delay` (B,) the first steps are clean, and their error means nothing.
         """
@@ -155,8 +157,8 @@ class DiffusionActionDecoder(nn.Module):
         alpha = self.alpha_bar[step][:, None, None]
         noisy = alpha.sqrt() * chunk + (1 - alpha).sqrt() * noise
         prefix = None if delay is None else Prefix(chunk, delay, delay)
-        error = self.predict_noise(noisy, condition, step, prefix) - noise
-        return error.square()
+        predicted = self.predict_velocity(noisy, condition, step, prefix)
+        return (predicted - velocity(chunk, noise, alpha)).square()
 
     def loss(
         self,
@@ -198,12 +200,12 @@ class DiffusionActionDecoder(nn.Module):
             with torch.inference_mode(False):  # gradients are taken of nothing made in that mode
                 condition = condition.clone()
 
-        def denoise(x: Tensor, step: int) -> Tensor:
+        def predict(x: Tensor, step: int) -> Tensor:
             levels = torch.full((len(x),), step, device=x.device)
-            return self.predict_noise(x, condition, levels, given)
+            return self.predict_velocity(x, condition, levels, given)
 
         start = noise.to(condition.device)
-        chunk = ddim_sample(denoise, start, self.alpha_bar, self.sample_steps, guide)
+        chunk = ddim_sample(predict, start, self.alpha_bar, self.sample_steps, guide)
         return chunk if prefix is None else prefix.keep(chunk)
 
 

@@ -12,11 +12,6 @@ The paper's clip is there for the noisy end, where w grows without bound; it wou
 clean end, too, but the paper's flow stops at tau = 0.8, before that. Ours goes on to tau = 0.98. So
 what is clipped here is the factor 1 / sqrt(alpha_bar): the same at the noisy end, while at the
 clean one, where guidance is most exact, it goes on.
-
-At our first level nothing of the chunk is left, and what a network guesses there is an error
-divided by a small number, which would decide between two ways of going on before the guidance is
-heard. With a prefix the guess there is the prefix, and where that says nothing the mean of all
-chunks, 0.
 """
 
 from __future__ import annotations
@@ -29,7 +24,6 @@ from vla_ros.model.prefix import Prefix, soft_mask
 
 MAX_WEIGHT = 5.0
 """The paper's beta."""
-_NO_SIGNAL = 1e-3
 
 
 class PrefixGuide:
@@ -47,8 +41,6 @@ class PrefixGuide:
             x: The noisy chunk, shape (B, T, A).
             alpha: Its remaining signal, alpha_bar.
         """
-        if alpha < _NO_SIGNAL:
-            return self._weight * self._target
         clean, pull = self.pull(estimate, x)
         corrected = clean + alpha.rsqrt().clamp(max=MAX_WEIGHT) * pull
         return corrected.clamp(-CLIP_SAMPLE, CLIP_SAMPLE)
