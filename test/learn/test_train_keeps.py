@@ -51,6 +51,13 @@ def test_two_trainings_do_not_write_to_one_folder(tmp_path: Path, capsys) -> Non
     assert "another training" not in capsys.readouterr().err
 
 
+def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path, capsys) -> None:
+    (tmp_path / ".training.lock").mkdir()
+    assert cli.main(["train", "--data", str(tmp_path / "none"), "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / '.training.lock'}, which keeps other processes out, cannot be" in said
+
+
 def test_a_first_save_that_is_cut_short_can_be_resumed(tmp_path: Path) -> None:
     training = begin(tmp_path)
     training.step()

@@ -6,6 +6,8 @@ import fcntl
 from pathlib import Path
 from typing import IO
 
+from vla_ros.errors import VlaError
+
 
 def lock_folder(folder: Path, name: str) -> IO[str] | None:
     """Take the lock of a folder; closing the file gives it back, as does the process's end.
@@ -18,8 +20,17 @@ def lock_folder(folder: Path, name: str) -> IO[str] | None:
 
     Returns:
         The open file; `None` when another process has it.
+
+    Raises:
+        VlaError: The file cannot be written.
     """
-    lock = (folder / name).open("w")
+    try:
+        lock = (folder / name).open("w")
+    except OSError as error:
+        raise VlaError(
+            f"{folder / name}, which keeps other processes out, cannot be written: "
+            f"{error.strerror}; remove it or choose another folder"
+        ) from error
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
