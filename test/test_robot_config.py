@@ -261,6 +261,21 @@ def test_all_problems_are_told_in_one_message(write: Callable[..., Path]) -> Non
             "policy_server.gripper: the robot has no gripper",
         ),
         (lambda d: d["state"].update(topic="no spaces"), "state.topic: 'no spaces' does not match"),
+        (lambda d: d["state"].update(topic="/states/"), "state.topic: '/states/' does not match"),
+        (lambda d: d["state"].update(topic="/a//b"), "state.topic: '/a//b' does not match"),
+        (lambda d: d["state"].update(topic="/arm/2"), "state.topic: '/arm/2' does not match"),
+        (
+            lambda d: d["cameras"].update({0: d["cameras"].pop("front")}),
+            "cameras: 0 is not of type 'string' .a camera's name; put a number in quotes.",
+        ),
+        (
+            lambda d: d["actions"]["gripper"].update(topic=d["actions"]["arm"]["topic"]),
+            "actions.gripper.topic: .* is the arm's, too; valid: the gripper's own",
+        ),
+        (
+            lambda d: d["gripper"].update(joint="panda_joint1"),
+            "gripper.joint: 'panda_joint1' is one of the arm's joints, too",
+        ),
     ],
 )
 def test_single_problem_is_named(
@@ -359,6 +374,13 @@ def test_urdf_that_is_no_text_is_refused(
     path = tmp_path / f"arm{suffix}"
     path.write_bytes(b"<robot name='\xff'/>")
     with pytest.raises(RobotFileError, match=f"urdf: .*{suffix}"):
+        load_robot(write(lambda data: data.update(urdf=str(path))))
+
+
+def test_xacro_that_is_no_xml_is_refused(write: Callable[..., Path], tmp_path: Path) -> None:
+    path = tmp_path / "arm.urdf.xacro"
+    path.write_text("<robot><link></robot>")
+    with pytest.raises(RobotFileError, match="urdf: xacro refuses .*mismatched tag"):
         load_robot(write(lambda data: data.update(urdf=str(path))))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -98,7 +98,7 @@ def _deeper_problems(data: Mapping[str, Any], folder: Path) -> list[str]:
     ]
     problems += wrong
     if "gripper" in data:
-        problems += _gripper_problems(data["gripper"], urdf)
+        problems += _gripper_problems(data["gripper"], urdf, names)
     if names and not wrong and "tip_link" in data:
         problems += _chain_problems(data, urdf)
     return problems
@@ -189,11 +189,15 @@ def _wider_problems(name: str, joint: UrdfJoint, narrowed: Mapping[str, float]) 
     return problems
 
 
-def _gripper_problems(gripper: dict[str, Any], urdf: Mapping[str, UrdfJoint]) -> list[str]:
+def _gripper_problems(
+    gripper: dict[str, Any], urdf: Mapping[str, UrdfJoint], arm: Sequence[str]
+) -> list[str]:
     problems = []
     joint = urdf.get(gripper["joint"])
     if joint is None:
         problems.append(f"gripper.joint: {gripper['joint']!r} is not in the URDF")
+    if gripper["joint"] in arm:
+        problems.append(f"gripper.joint: {gripper['joint']!r} is one of the arm's joints, too")
     if gripper["closed_m"] == gripper["open_m"]:
         problems.append(f"gripper: closed_m and open_m are both {gripper['open_m']}")
     if joint is not None and joint.lower_rad is not None and joint.upper_rad is not None:

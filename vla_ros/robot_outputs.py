@@ -162,6 +162,11 @@ def _gripper_problems(gripper: Mapping[str, Any], arm: Mapping[str, Any]) -> lis
             f"actions.gripper.sink: {WITH_ARM} cannot go with {arm['sink']}, which moves the arm "
             "alone; give the gripper a driver of its own"
         )
+    if gripper.get("topic", "").strip("/") == arm["topic"].strip("/"):
+        problems.append(
+            f"actions.gripper.topic: {gripper['topic']} is the arm's, too; valid: the gripper's "
+            f"own, or sink {WITH_ARM}"
+        )
     values = vars(Hysteresis()) | gripper.get("hysteresis", {})
     if values["close_below"] > values["open_above"]:
         problems.append(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.parsers.expat import ExpatError
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def expand(path: Path) -> str:
         ) from error
     try:
         return str(xacro.process_file(str(path)).toxml())
-    except (xacro.XacroException, SyntaxError, ValueError, OSError) as error:
+    except (xacro.XacroException, ExpatError, SyntaxError, ValueError, OSError) as error:
         raise UrdfError(f"xacro refuses {path}: {error}") from error
 
 

@@ -244,6 +244,10 @@ MISTAKES = {
         Plan(controller=JTC | {"cmd_timeout": 0.0}),
         "cmd_timeout is 0: the last command is kept for ever",
     ),
+    "controller that ignores its timeout": (
+        Plan(controller=JTC | {"cmd_timeout": 0.3, "constraints.goal_time": 0.6}),
+        "cmd_timeout is 0.3 s and constraints.goal_time 0.6 s: the controller ignores a timeout",
+    ),
     "second commander": (Plan(with_rival=True), "arm output: /teleop commands on /arm/joint_traj"),
     "instruction nobody hears": (
         Plan(instruction_qos=BEST_EFFORT),

@@ -119,6 +119,7 @@ def test_old_ticks_are_forgotten_and_old_files_too(robot, tmp_path, monkeypatch)
     recorder = FlightRecorder(robot, tmp_path, lambda text: None)
     clock_ns = [0]
     monkeypatch.setattr(time, "time_ns", lambda: clock_ns[0])
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock_ns[0])
     for index in range(4000):
         clock_ns[0] = index * 10_000_000
         recorder.note(tick(0.01 * index), Loop())
@@ -134,6 +135,20 @@ def test_old_ticks_are_forgotten_and_old_files_too(robot, tmp_path, monkeypatch)
     ]
     assert len(stamps) == 3001
     assert stamps[0] == pytest.approx(9.99)
+
+
+def test_a_clock_that_is_set_back_keeps_no_more(robot, tmp_path, monkeypatch):
+    recorder = FlightRecorder(robot, tmp_path, lambda text: None)
+    steady_ns = [0]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: steady_ns[0])
+    for index in range(8000):
+        steady_ns[0] = index * 10_000_000
+        wall_ns = steady_ns[0] if index < 4000 else steady_ns[0] - 3_600_000_000_000
+        monkeypatch.setattr(time, "time_ns", lambda wall_ns=wall_ns: wall_ns + 10**15)
+        recorder.note(tick(0.01 * index), Loop())
+    path = recorder.dump("set_back")
+    recorder.close(timeout_s=60.0)
+    assert len(read(path)[flight_messages.STATUS]) == 3001
 
 
 def test_noting_a_tick_costs_little(robot, tmp_path):

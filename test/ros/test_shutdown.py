@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.qos import QoSProfile
 from ros_bench import CONFIGURE, Bench, velocities
+from std_msgs.msg import Float64MultiArray
 
 from vla_ros.ros.sim_messages import trajectory_from_msg
 from vla_ros.sim.trajectory_controller import ControllerParameters, TrajectoryController
@@ -58,6 +60,33 @@ def test_signals_bring_the_arm_to_rest_and_end_with_0(
     bench.until(lambda: not velocities(bench.client)[-1].any(), "the last hold")
     changes = np.abs(np.diff(velocities(bench.client), axis=0))
     assert changes.max() < 2.5 * 10.0 * 0.01, "a change of speed above the acceleration limit"
+
+
+@pytest.mark.fault(20)
+def test_a_stop_that_takes_longer_is_ended_where_the_driver_takes_no_path(
+    bench: Bench, start_process, robot_file: Path
+):
+    text = robot_file.read_text().replace("acceleration_rad_s2: 10.0", "acceleration_rad_s2: 0.15")
+    trajectory = "sink: joint_trajectory, topic: /arm/joint_trajectory"
+    robot_file.write_text(text.replace(trajectory, "sink: forward_command, topic: /arm/commands"))
+    client, told = bench.client, []
+
+    def follow(msg: Float64MultiArray) -> None:
+        told.append(list(msg.data))
+        client.position.update(zip(("shoulder", "elbow", "wrist"), msg.data, strict=True))
+
+    client.create_subscription(Float64MultiArray, "/arm/commands", follow, QoSProfile(depth=1000))
+    process = start_process()
+    client.play()
+    bench.until(lambda: bench.client.statuses, "the node")
+    client.say("sway")
+    bench.until(lambda: np.abs(np.diff(told[-2:], axis=0)).max(initial=0) > 0.0030, "motion")
+    process.send_signal(signal.SIGTERM)
+    bench.until(lambda: process.poll() is not None, "the end")
+    assert process.returncode == 0
+    bench.until(lambda: told[-1] == told[-2], "the last hold")
+    speeds = np.diff(told, axis=0) / 0.01
+    assert np.abs(np.diff(speeds, axis=0)).max() < 1.01 * 0.15 * 0.01
 
 
 def test_a_transition_that_is_not_allowed_does_not_end_the_process(bench: Bench, start_process):

@@ -34,6 +34,7 @@ class Loop:
     """Where the arm is, no plan, and two commands that would follow."""
 
     measured = chunk = None
+    speed_scale = 1.0
 
     def plan_ahead(self, now_s):
         return [command(HOME + 0.01 * i, 0.1, now_s + 0.05 * i) for i in (1, 2)]

@@ -296,3 +296,42 @@ def test_a_fault_of_our_own_brings_the_arm_to_rest_and_is_latched(bench: Bench, 
     bench.until_status("running")
     bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.35, "motion")
     assert_no_step_of_speed(bench.client)
+
+
+def test_a_command_that_cannot_be_sent_is_a_fault_of_our_own(bench: Bench, monkeypatch):
+    bench.start()
+    bench.run()
+    bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.35, "motion")
+
+    def refuse(*commands):
+        raise ValueError("no such message")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.node.session.sink, "publish", refuse)
+        bench.until_status("fault_internal")
+    assert "ValueError: no such message" in bench.client.statuses[-1].message
+    bench.until(lambda: not velocities(bench.client)[-1].any(), "rest")
+    bench.ticks(20)
+    assert bench.client.status() == "fault_internal", "a fault is latched"
+    assert bench.trigger(bench.client.reset).success
+    bench.until_status("running")
+
+
+def test_an_activation_that_fails_leaves_nothing_ticking(bench: Bench, monkeypatch, capfd):
+    bench.start()
+    assert bench.change(CONFIGURE)
+
+    def fail(now_s):
+        raise OSError("no more threads")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.node.session, "activate", fail)
+        assert not bench.change(ACTIVATE)
+    assert "cannot activate" in capfd.readouterr().err
+    before = len(bench.client.statuses)
+    bench.client.play()
+    time.sleep(0.2)  # twenty ticks, were there any
+    assert len(bench.client.statuses) == before
+    assert bench.change(ACTIVATE)
+    bench.client.say("sway")
+    bench.until_status("running")

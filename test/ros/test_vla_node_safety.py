@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_bench import ACTIVATE, CONFIGURE, DEACTIVATE, Bench, velocities
+from ros_fakes import FakePolicy
 from std_msgs.msg import Bool, Int8
 from trajectory_msgs.msg import JointTrajectory
 
@@ -208,6 +210,58 @@ def test_a_button_that_was_pressed_before_the_node_came_is_heard_when_latched(be
     bench.until_status("fault_emergency_stop")
     bench.ticks(20)
     assert not bench.client.arm
+
+
+@pytest.mark.fault(26)
+def test_a_press_while_the_policy_loads_is_latched_until_a_reset(bench, robot_file):
+    with_safety(robot_file, "  emergency_stop: {topic: /stop_button}\n")
+    button = bench.client.create_publisher(Bool, "/stop_button", 10)
+    loaded = threading.Event()
+
+    def load(parameters):
+        loaded.wait(30)
+        return FakePolicy()
+
+    bench.start(load=load)
+    assert bench.change(CONFIGURE, ACTIVATE)
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("sway")
+    bench.until_status("waiting_for_policy")
+    bench.deliver("/stop_button", lambda: button.publish(Bool(data=True)))
+    bench.until_status("fault_emergency_stop")
+    bench.deliver("/stop_button", lambda: button.publish(Bool(data=False)))
+    loaded.set()
+    bench.until(lambda: bench.node.session.worker.is_ready, "the policy is loaded")
+    bench.ticks(30)
+    assert bench.client.status() == "fault_emergency_stop"
+    assert not bench.client.arm
+    assert bench.trigger(bench.client.reset).success
+    bench.until_status("running")
+
+
+@pytest.mark.fault(26)
+def test_a_reset_before_the_policy_is_loaded_forgives_a_press(bench, robot_file):
+    with_safety(robot_file, "  emergency_stop: {topic: /stop_button}\n")
+    button = bench.client.create_publisher(Bool, "/stop_button", 10)
+    loaded = threading.Event()
+
+    def load(parameters):
+        loaded.wait(30)
+        return FakePolicy()
+
+    bench.start(load=load)
+    assert bench.change(CONFIGURE, ACTIVATE)
+    bench.client.play()
+    bench.until(bench.connected, "discovery")
+    bench.client.say("sway")
+    for pressed in (True, False):
+        bench.deliver("/stop_button", lambda pressed=pressed: button.publish(Bool(data=pressed)))
+    bench.until_status("fault_emergency_stop")
+    assert bench.trigger(bench.client.reset).success
+    bench.until_status("waiting_for_policy")
+    loaded.set()
+    bench.until_status("running")
 
 
 @pytest.mark.fault(26)

@@ -11,7 +11,7 @@ from ros_fakes import SPEC, FakePolicy, sway
 
 from vla_ros.ros import shutdown
 from vla_ros.ros.policy_source import PolicySource
-from vla_ros.ros.vla_node import VlaNode
+from vla_ros.ros.vla_node import VlaNode, run
 
 
 def hang(observation):
@@ -25,4 +25,4 @@ if "three_cameras" in sys.argv:
     others = tuple(replace(SPEC.cameras[0], name=name) for name in ("wrist", "side"))
     policy.spec = replace(SPEC, cameras=SPEC.cameras + others)
 source = PolicySource(read_spec=lambda folder: policy.spec, load=lambda parameters: policy)
-shutdown.exit_process(shutdown.run(lambda: VlaNode(source), VlaNode.finish))
+shutdown.exit_process(run(lambda: VlaNode(source)))

@@ -83,3 +83,22 @@ def test_others_are_told_in_their_own_words(interlocks):
     assert interlocks.obstacle(1.0, has_commanded=False).reason == interlocks.rivals
     interlocks.rivals, interlocks.no_button = "", "nobody publishes the emergency stop on /stop"
     assert status(interlocks) is Status.HOLD_NO_EMERGENCY_STOP
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_deadman_of_before_the_activation_counts_no_more(guarded, is_heard):
+    guarded.put_deadman(True)
+    if is_heard:
+        assert status(guarded, 1.0) is None
+    guarded.begin()
+    assert status(guarded, 1.01) is Status.HOLD_DEADMAN
+    guarded.put_deadman(True)
+    assert status(guarded, 1.02) is None
+
+
+def test_a_clock_that_is_set_forward_takes_no_driver_for_gone(interlocks):
+    interlocks.unheard = "nobody listens"
+    assert status(interlocks, 1.0) is Status.HOLD_NO_DRIVER
+    interlocks.wait_anew(100.0)
+    assert status(interlocks, 100.0 + DRIVER_GONE_AFTER_S) is Status.HOLD_NO_DRIVER
+    assert status(interlocks, 100.01 + DRIVER_GONE_AFTER_S) is Status.FAULT_NO_DRIVER

@@ -449,6 +449,17 @@ def test_a_hanging_policy_is_a_fault_after_five_seconds_and_never_blocks(make_ri
     rig.worker.close()
 
 
+@pytest.mark.fault(17)
+def test_a_clock_that_is_set_forward_does_not_make_a_policy_hang(make_rig, hanging_policy):
+    rig = make_rig(hanging_policy, worker=ThreadWorker(hanging_policy))
+    rig.loop.set_instruction("pick")
+    rig.run(1.0)
+    rig.now_s += 6.0
+    assert statuses(rig.run(4.9))[-1] is Status.WAITING_FOR_POLICY
+    assert rig.run(0.2)[-1].status is Status.FAULT_POLICY_HANGS
+    rig.worker.close()
+
+
 @pytest.mark.fault(11, bound_s=5.31)
 def test_a_policy_that_begins_to_hang_holds_when_the_chunk_expires(
     make_rig, hanging_policy, reaction, motion_within

@@ -531,3 +531,48 @@ def test_slowing_down_keeps_acceleration_and_jerk_and_then_the_lower_speed(
     slow = np.diff([c.position_rad for c in rig.commands[count:]], axis=0) / rig.robot.tick_s
     assert (np.abs(slow) <= 0.2 * rig.robot.limits.velocity_rad_s * 1.001).all()
     assert np.abs(slow).max() > 0.1
+
+
+def gripping(make_rig, robot, policy):
+    """An arm whose fingers are kept at 0.6 by an object; they are told to close to 0.25."""
+    slow = dataclasses.replace(robot.gripper, velocity_m_s=0.1)
+    rig = make_rig(policy, robot=dataclasses.replace(robot, gripper=slow))
+    rig.start(seconds=1.5)
+    feed = rig.feed
+
+    def feed_held():
+        rig.gripper_open = max(rig.gripper_open, 0.6)
+        feed()
+
+    rig.feed = feed_held
+    assert rig.run(0.5)[-1].command.gripper_open == 0.25
+    return rig
+
+
+def test_a_reset_does_not_loosen_a_grip(make_rig, robot, policy):
+    rig = gripping(make_rig, robot, policy)
+    rig.loop.stop()
+    rig.run(1.0)
+    rig.loop.reset(rig.now_s)
+    rig.commands.clear()
+    rig.until(Status.RUNNING)
+    assert all(command.gripper_open == 0.25 for command in rig.commands)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_fingers_that_were_opened_or_a_new_activation_begin_where_they_are(
+    make_rig, robot, policy, is_new
+):
+    rig = gripping(make_rig, robot, policy)
+    rig.loop.stop()
+    rig.run(1.0)
+    feed = rig.feed
+    if is_new:
+        rig.loop.activate(rig.now_s)
+        rig.loop.set_instruction("pick")
+    else:
+        rig.feed = lambda: (setattr(rig, "gripper_open", 1.0), feed())
+        rig.loop.reset(rig.now_s)
+    rig.commands.clear()
+    rig.until(Status.RUNNING)
+    assert rig.commands[0].gripper_open > (0.55 if is_new else 0.95)

@@ -35,6 +35,10 @@ class Lookahead(Protocol):
     def chunk(self) -> ActionChunk | None:
         """The plan that is being played; `None` when there is none."""
 
+    @property
+    def speed_scale(self) -> float:
+        """Share of the velocity limits."""
+
     def plan_ahead(self, now_s: float) -> list[Command]:
         """The commands that would follow if nothing new came, until rest."""
 
@@ -175,7 +179,8 @@ class TwistSink:
         twist = self._path.velocity(shortest_s=robot.tick_s / 2)
         if measured is None or not abs(now_s - measured.stamp_s) <= robot.state.max_age_s:
             return twist
-        return twist + self._path.correction(robot.chain.forward(measured.position_rad))
+        pose = robot.chain.forward(measured.position_rad)
+        return twist + self._path.correction(pose, self._loop.speed_scale)
 
 
 class PoseSink:

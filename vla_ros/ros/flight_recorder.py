@@ -48,7 +48,8 @@ class FlightRecorder:
         self.folder = folder
         self._messages = FlightMessages(robot)
         self._log = log
-        self._kept: deque[Recorded] = deque()
+        # With the steady time it was noted at: the other one may be set back.
+        self._kept: deque[tuple[int, Recorded]] = deque()
         self._state: RobotState | None = None
         self._chunk: ActionChunk | None = None
         self._instruction: str | None = None
@@ -67,7 +68,7 @@ class FlightRecorder:
         if loop.instruction != self._instruction:
             self._instruction = loop.instruction
             self._keep(at_ns, self._instruction or "")
-        while self._kept[0].at_ns < at_ns - KEPT_S * 1e9:
+        while self._kept[0][0] < time.monotonic_ns() - KEPT_S * 1e9:
             self._kept.popleft()
 
     def dump(self, why: str) -> Path | None:
@@ -75,7 +76,7 @@ class FlightRecorder:
         if self._thread is not None and self._thread.is_alive():
             return None
         path = self.folder / f"vla_flight_{datetime.now():%Y%m%d_%H%M%S_%f}_{why}.mcap"
-        arguments = (path, list(self._kept))
+        arguments = (path, [recorded for _, recorded in self._kept])
         self._thread = threading.Thread(
             target=self._write, args=arguments, name="vla-recorder", daemon=True
         )
@@ -88,7 +89,7 @@ class FlightRecorder:
             self._thread.join(timeout_s)
 
     def _keep(self, at_ns: int, value: Tick | RobotState | ActionChunk | str) -> None:
-        self._kept.append(Recorded(at_ns=at_ns, value=value))
+        self._kept.append((time.monotonic_ns(), Recorded(at_ns=at_ns, value=value)))
 
     def _write(self, path: Path, kept: Iterable[Recorded]) -> None:
         try:

@@ -35,6 +35,7 @@ from vla_ros.ros.sinks import CommandSink
 from vla_ros.ros.ticker import TickTime
 from vla_ros.runtime import ControlLoop, Tick
 from vla_ros.runtime.divergence import Divergence
+from vla_ros.runtime.stopping import stop_duration_s
 
 _REST_WITHIN_S = 0.8
 
@@ -76,6 +77,7 @@ class Session:
         self._divergence_throttle = Throttle()
         self._show = guarded(self._logger, self._show_plan)
         self._record = guarded(self._logger, self._note)
+        self._send_if_possible = guarded(self._logger, self._send)
         self.qos = QosWatch(self._logger)
         with ExitStack() as stack:
             self._debug_view = DebugView(node, spec.cameras)
@@ -137,30 +139,38 @@ class Session:
         self.sink.reconnect()
         self._is_starting = True
         self._start_when_ready(now_s)
-        if self._is_starting:
+        if self._is_starting:  # what is latched from here on counts
+            self.loop.reset(now_s)
             self.loop.stop()
 
     def step(self, when: TickTime) -> Tick:
-        """Take one step of the loop and send its command; what it raises becomes a fault."""
+        """Take one step of the loop and send its command; what they raise becomes a fault."""
         started_s = time.perf_counter()
         try:
-            tick = self._advance(when)
+            tick = self._silenced(self._advance(when))
+            self._send(tick)
         except Exception as error:  # the edge: the arm must not be left in motion
             self._logger.error(f"a tick failed:\n{traceback.format_exc()}")
             reason = f"internal error: {type(error).__name__}: {error}"
-            tick = self.loop.fail(reason, when.now_s)
-        if self.parameters.is_shadow:
-            self.loop.let_go()
-            tick = replace(tick, command=None)
-        if tick.command is None:
-            self.sink.pause()
-        else:
-            self.sink.publish(tick.command)
+            tick = self._silenced(self.loop.fail(reason, when.now_s))
+            self._is_starting = False
+            self._send_if_possible(tick)
         self._record(tick)
         self.last = tick
         self._show(tick)
         self._worst_step_s = max(self._worst_step_s, time.perf_counter() - started_s)
         return tick
+
+    @property
+    def longest_stop_s(self) -> float:
+        """How long a stop from full speed takes; 0 where the driver can be sent it as a whole."""
+        if self.sink.takes_path:
+            return 0.0
+        limits = self.robot.limits
+        each = zip(
+            limits.velocity_rad_s, limits.acceleration_rad_s2, limits.jerk_rad_s3, strict=True
+        )
+        return max(stop_duration_s(velocity, 0.0, a, jerk) for velocity, a, jerk in each)
 
     def come_to_rest(self, now_s: float) -> bool:
         """Decelerate inside the limits and send the last hold.
@@ -201,6 +211,19 @@ class Session:
         worst_s, self._worst_step_s = self._worst_step_s, 0.0
         return worst_s
 
+    def _silenced(self, tick: Tick) -> Tick:
+        """The tick; in shadow mode without its command, and the next begins where the arm is."""
+        if not self.parameters.is_shadow:
+            return tick
+        self.loop.let_go()
+        return replace(tick, command=None)
+
+    def _send(self, tick: Tick) -> None:
+        if tick.command is None:
+            self.sink.pause()
+        else:
+            self.sink.publish(tick.command)
+
     def _note(self, tick: Tick) -> None:
         """Keep the tick for the recorder, which writes when a fault begins."""
         self.recorder.note(tick, self.loop)
@@ -228,9 +251,14 @@ class Session:
                 self._logger.info(text)
 
     def _advance(self, when: TickTime) -> Tick:
-        self._start_when_ready(when.now_s)
+        # To begin forgives what is latched, and nobody has asked for that.
+        if not self.loop.interlocks.is_latched:
+            self._start_when_ready(when.now_s)
         self.inputs.is_paused = when.standstill_s > 0
-        return self._explained(self.loop.step(when.now_s, standstill_s=when.standstill_s))
+        tick = self.loop.step(when.now_s, standstill_s=when.standstill_s)
+        if tick.status.is_fault:
+            self._is_starting = False
+        return self._explained(tick)
 
     def _start_when_ready(self, now_s: float) -> None:
         if self._is_starting and self.worker.is_ready and not self.sink.obstacle():

@@ -27,7 +27,7 @@ from vla_ros.errors import VlaError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SPIN_S = 0.1
-_EXIT_WITHIN_S = 1.7
+EXIT_WITHIN_S = 1.7
 
 NodeT = TypeVar("NodeT", bound=Node)
 RCLError = rclpy_implementation.RCLError
@@ -39,6 +39,7 @@ class StopSignal:
     def __init__(self, lets_callback_end: bool) -> None:
         self.received: signal.Signals | None = None
         self._lets_callback_end = lets_callback_end
+        self._last_resort: threading.Timer | None = None
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
 
@@ -47,14 +48,15 @@ class StopSignal:
             signal.signal(each, signal.SIG_IGN)
         self.received = signal.Signals(number)
         if not self._lets_callback_end:
-            _exit_soon()
+            self.exit_within(EXIT_WITHIN_S)
 
-
-def _exit_soon() -> None:
-    """Whatever hangs from here on (a driver of a GPU, a discovery server) must not keep us."""
-    last_resort = threading.Timer(_EXIT_WITHIN_S, os._exit, args=(0,))
-    last_resort.daemon = True
-    last_resort.start()
+    def exit_within(self, time_s: float) -> None:
+        """Whatever hangs from here on (a driver of a GPU, a discovery server) must not keep us."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        self._last_resort = threading.Timer(time_s, os._exit, args=(0,))
+        self._last_resort.daemon = True
+        self._last_resort.start()
 
 
 def run(
@@ -62,15 +64,18 @@ def run(
     finish: Callable[[NodeT], None],
     args: list[str] | None = None,
     lets_callback_end: bool = False,
+    finish_within_s: Callable[[NodeT], float] = lambda node: EXIT_WITHIN_S,
 ) -> int:
     """Spin a node until a signal comes; return the exit status.
 
     Args:
         make_node: Builds the node; a `VlaError` from it ends the run with status 1.
-        finish: Brings what the node moves to rest; takes at most a second.
+        finish: Brings what the node moves to rest.
         args: Command line; `None` takes the process's own.
         lets_callback_end: Give the callback under way all the time that it needs: it saves
-            something. Else the process ends within two seconds of a signal.
+            something. Else the process ends within two seconds of a signal, or
+            `finish_within_s` after its callback.
+        finish_within_s: How long `finish` and the clean-up may take.
     """
     stop = StopSignal(lets_callback_end)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -82,8 +87,9 @@ def run(
         return 1
     try:
         _spin(node, stop)
-        if lets_callback_end:
-            _exit_soon()
+        within_s = finish_within_s(node)
+        if lets_callback_end or within_s > EXIT_WITHIN_S:
+            stop.exit_within(within_s)
         return 0
     finally:
         _finish(node, finish)

@@ -52,20 +52,21 @@ class TipPath:
         (before_s, before), (now_s, now) = self._poses[-2], self._poses[-1]
         return np.asarray(pose_error(now, before) / max(now_s - before_s, shortest_s), np.float64)
 
-    def correction(self, measured: FloatArray) -> FloatArray:
+    def correction(self, measured: FloatArray, speed_scale: float) -> FloatArray:
         """The velocity (6,) from a measured pose, shape (4, 4), towards the nearest of the way.
 
-        An arm that has been at rest for 0.3 s is led to where it was sent in the end.
+        An arm that has been at rest for 0.3 s is led to where it was sent in the end, at most at
+        the share `speed_scale` of the bounds.
         """
         way = np.stack([pose for _, pose in self._poses])
         apart_m2 = np.square(way[:, :3, 3] - measured[:3, 3]).sum(axis=-1)
         # Of the angle between them a, without its arc cosine: 2 - 2 cos(a), nearly a².
         turned_rad2 = 3.0 - np.einsum("nij,ij->n", way[:, :3, :3], measured[:3, :3])
         nearest = int(np.argmin(apart_m2 + _RADIUS_M**2 * turned_rad2))
-        return _bounded(_GAIN_1_S * pose_error(way[nearest], measured))
+        return _bounded(_GAIN_1_S * pose_error(way[nearest], measured), speed_scale)
 
 
-def _bounded(twist: FloatArray) -> FloatArray:
+def _bounded(twist: FloatArray, speed_scale: float) -> FloatArray:
     """The twist (6,), slowed down as a whole until both parts are inside their bounds."""
     shares = np.linalg.norm(twist[:3]) / _BOUND_M_S, np.linalg.norm(twist[3:]) / _BOUND_RAD_S
-    return twist / max(1.0, *shares)
+    return twist / max(1.0, *(share / speed_scale for share in shares))

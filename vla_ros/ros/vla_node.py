@@ -129,6 +129,12 @@ class VlaNode(LifecycleNode):
         """End in order when the process is asked to: at rest, last hold, acknowledged."""
         self._end(LifecycleState(state_id=0, label="active"))
 
+    def finish_within_s(self) -> float:
+        """How long `finish` may take: a stop that the driver cannot be left alone with is ended."""
+        if self._ticker is None or self._session is None:
+            return shutdown.EXIT_WITHIN_S
+        return shutdown.EXIT_WITHIN_S + self._session.longest_stop_s
+
     def destroy_node(self) -> None:
         """Let go of what is configured, too, whose threads would keep the node alive."""
         if self._ticker is not None:
@@ -163,7 +169,13 @@ class VlaNode(LifecycleNode):
         super().on_activate(state)
         parameters = session.parameters
         self._ticker = Ticker(self, session.robot.tick_s, parameters.clock_timeout_s, self._on_tick)
-        session.activate(self._ticker.now_s())
+        try:
+            session.activate(self._ticker.now_s())
+        except Exception:
+            ticker, self._ticker = self._ticker, None
+            ticker.close()
+            super().on_deactivate(state)
+            raise
         self.get_logger().info("active")
 
     def _deactivate(self, state: LifecycleState) -> None:
@@ -304,7 +316,12 @@ class VlaNode(LifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until SIGINT or SIGTERM."""
     sys.setswitchinterval(_SWITCH_S)
-    shutdown.exit_process(shutdown.run(_make_node, VlaNode.finish, args))
+    shutdown.exit_process(run(_make_node, args))
+
+
+def run(make_node: Callable[[], VlaNode], args: list[str] | None = None) -> int:
+    """Run a node until SIGINT or SIGTERM; returns the exit status."""
+    return shutdown.run(make_node, VlaNode.finish, args, finish_within_s=VlaNode.finish_within_s)
 
 
 def _make_node() -> VlaNode:

@@ -57,6 +57,11 @@ class Following:
         """Find nothing until `begin`."""
         self._is_watching, self._since_s = False, None
 
+    def wait_anew(self, now_s: float) -> None:
+        """Count from `now_s` how long the arm has been astray: the clock was set forward."""
+        if self._since_s is not None:
+            self._since_s = now_s
+
     def note(self, position_rad: FloatArray) -> None:
         """Remember a command (J,)."""
         position = self._watched(position_rad)

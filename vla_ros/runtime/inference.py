@@ -63,6 +63,11 @@ class Inference:
         """How long an answer has been awaited."""
         return 0.0 if self._waiting_since_s is None else now_s - self._waiting_since_s
 
+    def wait_anew(self, now_s: float) -> None:
+        """Count from `now_s` how long an answer is awaited: the clock was set forward."""
+        if self._waiting_since_s is not None:
+            self._waiting_since_s = now_s
+
     def has_news(self, frames: Mapping[str, Frame]) -> bool:
         """Whether all pictures are new, or some have been for a tick; to be called in every tick.
 

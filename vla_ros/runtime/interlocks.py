@@ -35,6 +35,11 @@ class Interlocks:
         self._held_s: float | None = None
         self._unheard_since_s: float | None = None
 
+    @property
+    def is_latched(self) -> bool:
+        """Whether the emergency stop was pressed since it was forgiven."""
+        return self._was_pressed
+
     def put_emergency_stop(self, pressed: bool) -> None:
         """What the emergency stop says; pressing it is latched."""
         self._is_pressed = pressed
@@ -43,6 +48,15 @@ class Interlocks:
     def put_deadman(self, held: bool) -> None:
         """What the deadman says; its age counts from the next tick."""
         self._deadman = held
+
+    def begin(self) -> None:
+        """Start anew: who held the deadman before may have let go of it long ago."""
+        self._deadman, self._is_held, self._held_s = None, False, None
+
+    def wait_anew(self, now_s: float) -> None:
+        """Count from `now_s` how long there has been no driver: the clock was set forward."""
+        if self._unheard_since_s is not None:
+            self._unheard_since_s = now_s
 
     def forgive(self) -> None:
         """Clear what is latched; a button that is still pressed stays."""

@@ -108,7 +108,9 @@ class ControlLoop:
         An instruction of before is forgotten: an arm must not set off for a sentence of yesterday.
         """
         self._motion.forget()
+        self._motion.let_go_of_grip()
         self._gate.instruct(None)
+        self.interlocks.begin()
         self.reset(now_s)
 
     def reset(self, now_s: float) -> None:
@@ -132,6 +134,11 @@ class ControlLoop:
     def slow_down(self, speed_scale: float) -> None:
         """Move at most at this share in (0, 1] of the robot file's velocity limits from now on."""
         self._motion.slow_down(speed_scale)
+
+    @property
+    def speed_scale(self) -> float:
+        """Share of the robot file's velocity limits."""
+        return self._motion.speed_scale
 
     @property
     def is_stopped(self) -> bool:

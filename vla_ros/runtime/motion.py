@@ -23,6 +23,8 @@ from vla_ros.runtime.workspace import Workspace
 _ELSEWHERE_RAD = 0.1
 # An arm a little outside its limits is brought back; further outside, the reading is not believed.
 _FAR_OUTSIDE_RAD = 0.2
+# Fingers that have not opened by more than this since they were told to close still hold.
+_STILL_HELD = 0.05
 
 
 class Motion:
@@ -30,16 +32,20 @@ class Motion:
 
     Attributes:
         is_seeded: It has taken over a measured state; before, nothing is commanded.
+        speed_scale: Share of the velocity limits.
         safety: The last gate.
     """
 
     def __init__(self, robot: RobotConfig) -> None:
         self.is_seeded = False
+        self.speed_scale = 1.0
         self.safety = SafetyFilter(robot)
         self._robot = robot
         self._shaper = Shaper(robot.limits, robot.tick_s, Workspace.of(robot))
         self._following = Following(robot)
         self._lookahead = Lookahead(robot)
+        # Opening measured when the latest one was commanded.
+        self._seen_open: float | None = None
 
     @property
     def is_stopped(self) -> bool:
@@ -56,6 +62,14 @@ class Motion:
         self.is_seeded = False
         self._following.forget()
 
+    def let_go_of_grip(self) -> None:
+        """Begin with the opening that is measured, whatever was commanded before."""
+        self._seen_open = None
+
+    def wait_anew(self, now_s: float) -> None:
+        """Count from `now_s` how long the arm has been astray: the clock was set forward."""
+        self._following.wait_anew(now_s)
+
     def begin_anew(self, measured: RobotState | None) -> None:
         """Seed anew, unless the arm moves and is measured about where it is commanded to be."""
         if self.is_stopped or self._is_elsewhere(measured):
@@ -63,6 +77,7 @@ class Motion:
 
     def slow_down(self, speed_scale: float) -> None:
         """Move at most at this share in [0, 1] of the velocity limits from now on."""
+        self.speed_scale = speed_scale
         self._shaper.slow_down(speed_scale)
         self._lookahead.slow_down(speed_scale)
         self.safety.slow_down(speed_scale)
@@ -90,12 +105,13 @@ class Motion:
         """One tick towards `target` (A,), which itself moves at `velocity` (A,)."""
         if not self.is_seeded:
             self._shaper.seed(measured.position_rad, measured.velocity_rad_s)
-            self.safety.seed(measured.position_rad, measured.gripper_open)
+            self.safety.seed(measured.position_rad, self._opening(measured.gripper_open))
             self._following.begin(measured.position_rad)
             self.is_seeded = True
         joints = len(self._robot.joints)
         motion = self._shaper.step(target[:joints], velocity[:joints])
         gripper_open = float(target[joints]) if self._robot.gripper is not None else None
+        self._seen_open = measured.gripper_open
         return self._command(motion, gripper_open, now_s)
 
     def hold(self, now_s: float) -> Command | None:
@@ -134,8 +150,20 @@ class Motion:
     def origin(self, measured: RobotState) -> FloatArray:
         """The action (A,) the arm is at: commanded, or measured before the first command."""
         position = self._shaper.state.position if self.is_seeded else measured.position_rad
-        gripper = self.safety.gripper_open if self.is_seeded else measured.gripper_open
+        before = self._opening(measured.gripper_open)
+        gripper = self.safety.gripper_open if self.is_seeded else before
         return np.asarray(position if gripper is None else [*position, gripper], np.float64)
+
+    def _opening(self, measured: float | None) -> float | None:
+        """Where the gripper begins: with the force it had.
+
+        An object keeps fingers more open than they are commanded to be; the opening that is
+        measured would not press on it.
+        """
+        commanded, seen = self.safety.gripper_open, self._seen_open
+        if measured is None or seen is None or commanded is None or measured > seen + _STILL_HELD:
+            return measured
+        return min(commanded, measured)
 
     def _command(
         self, motion: MotionState, gripper_open: float | None, now_s: float

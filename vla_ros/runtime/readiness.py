@@ -15,6 +15,9 @@ from vla_ros.runtime.latest import Latest, Obstacle
 from vla_ros.runtime.motion import Motion
 from vla_ros.runtime.wild import WildActions
 
+# No tick is that late on a machine that can control an arm; the clock was set forward.
+_LEAP_S = 1.0
+
 
 class Readiness:
     """Asks each part of the loop what keeps it from following the policy.
@@ -60,12 +63,20 @@ class Readiness:
     def has_jumped_back(self, now_s: float) -> bool:
         """Whether the clock jumped back since the tick before; then inputs are of another time."""
         last_s, self._last_s = self._last_s, now_s
+        if last_s is not None and now_s > last_s + _LEAP_S:
+            self._wait_anew(now_s)
         if last_s is None or now_s >= last_s - self._robot.tick_s:
             return False
         self._jumped = (
             f"the clock jumped back from {last_s:.3f} to {now_s:.3f} s: awaiting fresh data"
         )
         return True
+
+    def _wait_anew(self, now_s: float) -> None:
+        """Let nobody seem silent for the time that a clock was set forward by."""
+        self._inference.wait_anew(now_s)
+        self._motion.wait_anew(now_s)
+        self.interlocks.wait_anew(now_s)
 
     def obstacle(self, now_s: float, standstill_s: float) -> Obstacle | None:
         """The weightiest thing that forbids, is missing or goes wrong, else `None`."""

@@ -38,6 +38,7 @@ _ASKED = (
     "interpolate_from_desired_state",
     "allow_nonzero_velocity_at_trajectory_end",
     "cmd_timeout",
+    "constraints.goal_time",
 )
 
 
@@ -137,6 +138,11 @@ def _controller(
     if values["cmd_timeout"] == 0.0 and sink == "joint_trajectory":
         text = f"{node}: cmd_timeout is 0: the last command is kept for ever when vla_node dies"
         findings.append(warning(item, f"{text}; set 0.2 to 0.5 s"))
+    timeout_s, goal_time_s = values["cmd_timeout"], values["constraints.goal_time"]
+    if timeout_s and goal_time_s and timeout_s <= goal_time_s and sink == "joint_trajectory":
+        text = f"{node}: cmd_timeout is {timeout_s:g} s and constraints.goal_time {goal_time_s:g} s"
+        text += ": the controller ignores a timeout that is not longer, and keeps the last command"
+        findings.append(error(item, f"{text} for ever; set goal_time to 0, or below cmd_timeout"))
     return findings
 
 
