@@ -187,7 +187,7 @@ def test_pip_extras_are_in_the_pinned_list(distribution):
     # LeRobot asks for other versions of what is in the list: it has an environment of its own.
     files = ("requirements.txt", "scripts/setup_lerobot.sh")
     text = "\n".join((ROOT / file).read_text() for file in files)
-    pinned = set(re.findall(r"(?:^|\s)([\w-]+)==", text, re.MULTILINE))
+    pinned = set(re.findall(r"(?:^|[\s'])([\w-]+)(?:\[\w+\])?==", text, re.MULTILINE))
     assert pip_names(distribution) <= pinned
 
 

@@ -111,6 +111,8 @@ def test_the_shipped_variants_are_options_of_train() -> None:
     [
         ("base: {}", "it must have `base` and `variants`"),
         ("{base: {}, variants: {one: null}}", "it must have `base` and `variants`"),
+        ("{base: {}, variants: {}}", "it must have `base` and `variants`"),
+        ("{base: {}, variants: {1: {}}}", "it must have `base` and `variants`"),
         ("{base: {}, variants: {one: {learning_rate: 1}}}", "unknown: learning_rate; valid"),
         ("{base: {lr: -1}, variants: {one: {}}}", "lr is -1, it must be a number above 0"),
         ("[", "it cannot be read"),

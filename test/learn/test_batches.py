@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vla_ros.errors import DatasetError
 from vla_ros.learn.augment import (
     SHIFT_PX,
     color_transforms,
@@ -19,7 +20,7 @@ from vla_ros.learn.augment import (
     jitter_colors,
     shift_pixels,
 )
-from vla_ros.learn.batches import Rows, balanced, split_episodes
+from vla_ros.learn.batches import Rows, balanced, split_episodes, with_words_of
 from vla_ros.learn.dataset import Dataset
 from vla_ros.learn.episode import EpisodeInfo
 from vla_ros.learn.learner import lr_scale
@@ -120,6 +121,30 @@ def test_rows_afar_from_the_object_form_a_group_of_their_own(rows: Rows) -> None
     assert rows.afar.tolist() == [True] * 6 + [False] * 4
     assert rows.tasks == ("pick", "push")
     assert rows.group.tolist() == [4] * 6 + [0] * 4
+
+
+def test_a_chunk_that_no_episode_is_long_enough_for_is_refused(dataset: Dataset) -> None:
+    tokenizer = Tokenizer.from_texts(["do push", "do pick"], 8)
+    rows = Rows(dataset, ("front",), ROBOT.chain, tokenizer, horizon=7)
+    with pytest.raises(DatasetError, match="no episode .* more than 6 rows, .* is to have 7"):
+        rows.fit_normalizer(np.arange(10))
+
+
+def test_where_no_object_is_known_a_few_rows_that_turn_are_not_drawn_often(
+    dataset: Dataset,
+) -> None:
+    state, action = dataset.state.copy(), dataset.action.copy()
+    action[:, :7] = state[:, :7]
+    action[6, 6] += 0.3
+    nowhere = np.full_like(dataset.target_m, np.nan)
+    rows = to_rows(replace(dataset, state=state, action=action, target_m=nowhere))
+    assert rows.group.tolist() == [3] * 6 + [0] * 4
+
+
+def test_words_of_episodes_that_are_not_trained_on_are_not_known(dataset: Dataset) -> None:
+    spoken = with_words_of(dataset, dataset.episodes[:1])
+    assert [e.instruction for e in spoken.episodes] == [dataset.episodes[0].instruction] * 2
+    assert [e.start for e in spoken.episodes] == [0, 6]
 
 
 def test_rows_in_which_an_open_gripper_has_to_turn_form_another(dataset: Dataset) -> None:

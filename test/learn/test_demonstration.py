@@ -56,6 +56,16 @@ def test_rows_come_at_the_datasets_rate_whatever_the_drivers_is(demonstration, r
     assert (episode.frames["wrist"][1, 0] == 0).all(), "letterboxed"
 
 
+def test_a_row_in_a_gap_of_the_joint_states_is_where_the_arm_was_then(demonstration):
+    demonstration.begin("open the drawer")
+    for tick in (*range(31), *range(49, 61)):  # silent for 0.19 s
+        show(demonstration, 5.0 + tick / 100)
+        move(demonstration, 5.0 + tick / 100)
+    episode = demonstration.finish(0)
+    np.testing.assert_allclose(episode.state[:, 0], 5.0 + 0.1 * np.arange(6), atol=1e-5)
+    np.testing.assert_allclose(episode.action[:, 0], 5.1 + 0.1 * np.arange(6), atol=1e-5)
+
+
 def test_a_driver_slower_than_the_rows_is_told_its_rate(demonstration):
     record(demonstration, 30, rate_hz=8.0)
     told = "/joint_states comes about 8.0 times a second, fewer than the 10 rows"

@@ -226,7 +226,7 @@ def toy_rows(mirror: bool) -> tuple[Rows, Dataset]:
     )
     tokenizer = Tokenizer.from_texts(with_mirrored(texts), 8)
     reflect = Mirror(ROBOT.mirror, tokenizer) if mirror else None
-    return Rows(dataset, ("front",), ROBOT.chain, tokenizer, 2, reflect), dataset
+    return Rows(dataset, ("front",), ROBOT.chain, tokenizer, 1, reflect), dataset
 
 
 def test_half_of_what_may_be_mirrored_is_and_the_drawer_never() -> None:

@@ -23,13 +23,13 @@ def scored(seed: int, *, reward: float, instruction: str = "take it") -> Scored:
     )
 
 
-def build(folder: Path, episodes: list[Scored], **more: Any) -> str:
+def build(folder: Path, episodes: list[Scored], policy: str = "checkpoint", **more: Any) -> str:
     """Write a report on `episodes`, each with a short film; returns the page."""
     pictures = [np.full((32, 48, 3), shade, np.uint8) for shade in (0, 120, 255)]
     for one in episodes:
         write_mp4(folder / CLIPS / film_name(one.task, one.seed, one.outcome.success), pictures, 20)
     settings = Settings(
-        policy="checkpoint",
+        policy=policy,
         checkpoint=folder / "checkpoint",
         robot=Path("panda.yaml"),
         combinations="seen",
@@ -37,7 +37,7 @@ def build(folder: Path, episodes: list[Scored], **more: Any) -> str:
         latency_s=0.05,
         film_dir=folder / CLIPS,
     )
-    asked = {"policy": "checkpoint", "through_ros": False, "seed": 1, "combinations": "seen"}
+    asked = {"policy": policy, "through_ros": False, "seed": 1, "combinations": "seen"}
     asked |= {"wordings": "seen", "shuffled": False, "switch_s": None}
     write_report(folder, {**asked, **summarise(episodes), **more}, settings)
     return (folder / PAGE).read_text()
@@ -54,6 +54,12 @@ def test_the_folder_holds_all_that_the_page_shows(tmp_path: Path) -> None:
 
 def test_without_metrics_there_is_no_curve(tmp_path: Path) -> None:
     assert "loss.png" not in build(tmp_path, [scored(1, reward=2.0)])
+
+
+def test_a_policy_without_a_checkpoint_shows_no_training(tmp_path: Path) -> None:
+    append_metrics(tmp_path / "checkpoint" / "metrics.jsonl", {"samples": 64, "action": 0.5})
+    (tmp_path / "checkpoint" / "config.json").write_text("{}")
+    assert "loss.png" not in build(tmp_path, [scored(1, reward=2.0)], policy="expert")
 
 
 def test_the_worst_failures_come_first(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from toy_data import EPISODES, LENGTH, TASKS, TOY_OPTIONS, toy_dataset
 from vla_ros.errors import CheckpointError, DatasetError, ParameterError
 from vla_ros.learn.curves import append_metrics, plot_metrics, read_metrics
 from vla_ros.learn.dataset import Dataset
+from vla_ros.learn.learner import read_state
 from vla_ros.learn.objectives import Objective, Weights
 from vla_ros.learn.task_errors import TaskErrors
 from vla_ros.learn.train import Limits, train
@@ -25,7 +26,7 @@ from vla_ros.model.tokenizer import CLS
 from vla_ros.model.vision import to_input
 from vla_ros.policy.check import check_fits
 from vla_ros.policy.checkpoint import Weights as NamedWeights
-from vla_ros.policy.checkpoint import read_checkpoint, read_weights
+from vla_ros.policy.checkpoint import read_checkpoint, read_weights, write_checkpoint
 from vla_ros.policy.vla_policy import VLAPolicy
 from vla_ros.robot_config import RobotConfig, load_robot
 from vla_ros.share import share_path
@@ -405,6 +406,9 @@ def test_tasks_that_are_not_named_are_not_trained_on(
     story = read_checkpoint(tmp_path / "some").training
     chosen = [episode for episode in dataset.episodes if episode.task == "open_drawer"]
     assert (story["episodes"], story["rows"]) == (len(chosen), len(chosen) * LENGTH)
+    words = set(read_checkpoint(tmp_path / "some").tokenizer.vocabulary)
+    assert "drawer" in words
+    assert not words & {"pick", "red", "blue"}, "words that were never trained are not known"
     with pytest.raises(ParameterError, match="no sweep; it has open_drawer, pick_object"):
         begin(dataset, robot, tmp_path / "other", tasks=["sweep"])
     with pytest.raises(ParameterError, match="tasks is 'sweep', it must be a list of words"):
@@ -422,6 +426,22 @@ def test_a_checkpoint_of_another_kind_is_no_beginning(
         caught.value
     )
     assert "spec.step_s is 0.05 in the checkpoint" in str(caught.value)
+
+
+def test_weights_of_another_model_are_refused(
+    dataset: Dataset, robot: RobotConfig, tmp_path: Path
+) -> None:
+    first = begin(dataset, robot, tmp_path / "first")
+    first.save(finished=False)
+    config, weights = read_checkpoint(tmp_path / "first"), read_weights(tmp_path / "first")
+    renamed = {name.replace("action_head", "head"): value for name, value in weights.items()}
+    write_checkpoint(tmp_path / "first", config, renamed)
+    with pytest.raises(CheckpointError, match="(?s)do not fit this model: .*action_head"):
+        begin(dataset, robot, tmp_path / "second", init=tmp_path / "first")
+    state = read_state(tmp_path / "first" / "training_state.pt")
+    state["networks"].popitem()
+    with pytest.raises(CheckpointError, match="(?s)the training state is of another model"):
+        first.learner.restore(state)
 
 
 def test_a_corrupt_training_state_is_refused(
@@ -500,6 +520,10 @@ def test_options_of_a_file_and_of_the_command_line(tmp_path: Path) -> None:
         ("data: toy\nlr: fast\nbatch: 1.5", "lr is 'fast', it must be a number above 0"),
         ("data: toy\npreset: huge", "preset is 'huge'; valid: base, small, tiny"),
         ("lr: 0.1", "--data is missing"),
+        ("data: 20240101", "data is 20240101, it must be a path; put a number in quotes"),
+        ("data: null", "--data is missing"),
+        ("data: toy\npreset: [small]", "preset is ['small']; valid: base, small, tiny"),
+        ("data: toy\n1: small", "unknown: 1; valid: data, "),
         ("- lr", "it must hold options by name, got list"),
         ("data: [", "it cannot be read"),
     ],

@@ -112,7 +112,8 @@ def read_variants(path: Path) -> dict[str, dict[str, Any]]:
         raise ParameterError(source, [f"it cannot be read: {error}"]) from error
     parts = [data.get(part) for part in ("base", "variants")] if isinstance(data, dict) else [None]
     changes = [*parts[-1].values()] if isinstance(parts[-1], dict) else []
-    if not all(isinstance(part, dict) for part in [*parts, *changes]):
+    is_formed = all(isinstance(part, dict) for part in [*parts, *changes])
+    if not (is_formed and parts[-1] and all(isinstance(name, str) for name in parts[-1])):
         problem = "it must have `base` and `variants`: options by name, and such by variant"
         raise ParameterError(source, [problem])
     variants = {
@@ -152,7 +153,7 @@ def _train(arguments: argparse.Namespace, folder: Path, options: Mapping[str, An
     if (folder / "finished").exists():
         _check_same(folder, read_options(None, {**options, "data": arguments.data}))
         return
-    config = folder.with_suffix(".yaml")
+    config = folder.with_name(f"{folder.name}.yaml")
     config.write_text(yaml.safe_dump(dict(options)))
     command = ["train", "--config", config, "--data", arguments.data, "--out", folder]
     command += ["--threads", arguments.threads] if arguments.threads else []

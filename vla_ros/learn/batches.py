@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.datatypes import FloatArray, ImageArray
-from vla_ros.errors import ParameterError
+from vla_ros.errors import DatasetError, ParameterError
 from vla_ros.kinematics import KinematicChain
 from vla_ros.learn.augment import drop_words, insert_words, shift_pixels
 from vla_ros.learn.dataset import Dataset
@@ -30,6 +30,7 @@ AFAR_M = 0.1
 # in a row of two hundred.
 TURN_RAD = 0.2
 _IS_OPEN = 0.5
+_SAID = ("instruction", "task", "color", "direction", "place")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +126,10 @@ class Rows:
             return np.asarray(np.linalg.norm(tip_m - self._target_m, axis=1) > AFAR_M)
 
     def _has_to_turn(self) -> NDArray[np.bool_]:
-        """Whether the next action turns an open gripper by more than `TURN_RAD`."""
+        """Whether the next action turns an open gripper by more than `TURN_RAD`.
+
+        False where no object is known to turn to: such rows can be few, and would be drawn often.
+        """
         joints = self._state.shape[1]
         cos, sin = self._features[:, joints + 3], self._features[:, joints + 4]
         wanted = self._chain.forward(self._action[:, : self._joints].astype(np.float64))
@@ -133,12 +137,24 @@ class Rows:
         across = cos * wanted[:, 1, 0] - sin * wanted[:, 0, 0]
         along = cos * wanted[:, 0, 0] + sin * wanted[:, 1, 0]
         turns = np.abs(np.arctan2(across, along)) > TURN_RAD
+        turns &= np.isfinite(self._target_m).all(axis=1)
         has_gripper = self._action.shape[1] > self._joints
         return np.asarray(turns & (self._action[:, -1] > _IS_OPEN) if has_gripper else turns)
 
     def fit_normalizer(self, rows: IntArray) -> Normalizer:
-        """Statistics of `rows`."""
+        """Statistics of `rows`.
+
+        Raises:
+            DatasetError: No episode reaches the last step of a chunk.
+        """
         steps, valid = self._steps(rows)
+        if not valid.any(axis=0).all():
+            longest = int(valid.any(axis=0).sum())
+            raise DatasetError(
+                f"no episode to train on has more than {longest} rows, and a chunk is to have "
+                f"{self._horizon}: what comes after is nowhere shown; lower --horizon, or record "
+                "longer episodes"
+            )
         joints = self._action[..., : self._joints].astype(np.float64)
         deltas = joints[steps] - self._state[rows, None, : self._joints]
         return Normalizer.fit(self._features[rows], deltas, valid)
@@ -225,7 +241,8 @@ def split_episodes(
 ) -> tuple[IntArray, IntArray]:
     """Rows to train on and rows to validate on; whole scenes are held out.
 
-    Each scene is drawn for itself, so that what was held out stays so when data are added.
+    Each scene is drawn for itself, so that what was held out stays so when data are added; not the
+    one that is held out of so few that no draw is below `share`.
 
     Args:
         episodes: Where the rows lie; those of one seed show one scene.
@@ -256,6 +273,17 @@ def of_tasks(
         problem = f"tasks: the data has no {', '.join(missing)}; it has {', '.join(known)}"
         raise ParameterError("train", [problem])
     return tuple(episode for episode in episodes if episode.task in tasks)
+
+
+def with_words_of(dataset: Dataset, episodes: Sequence[EpisodeInfo]) -> Dataset:
+    """The dataset with the words of `episodes`, at least one, alone: no others are learned.
+
+    The other episodes, which are never drawn, say what the first of these says.
+    """
+    drawn = {episode.start for episode in episodes}
+    said = {field: getattr(episodes[0], field) for field in _SAID}
+    others = (e if e.start in drawn else replace(e, **said) for e in dataset.episodes)
+    return replace(dataset, episodes=tuple(others))
 
 
 def _rows(episodes: Sequence[EpisodeInfo]) -> IntArray:

@@ -288,9 +288,13 @@ def _check_same_layout(root: Path, layout: DatasetLayout) -> None:
 def _finished_parts(root: Path) -> Iterator[tuple[int, pa.Table]]:
     for path in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet")):
         try:
-            yield _part_number(path), pq.read_table(path)
+            content = path.read_bytes()
+        except OSError as error:
+            raise DatasetError(f"dataset {root} cannot be read: {error}") from error
+        try:
+            yield _part_number(path), pq.read_table(pa.BufferReader(content))
         except (pa.ArrowException, OSError) as error:
-            _log.warning("dropping %s, which cannot be read: %s", path, error)
+            _log.warning("dropping %s, which is no table: %s", path, error)
 
 
 def _part_number(path: Path) -> int:

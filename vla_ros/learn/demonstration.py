@@ -52,6 +52,9 @@ class Demonstration:
         self._frames: dict[str, Frame] = {}
         self._commands: dict[int, tuple[FloatArray, FloatArray]] = {}
         self._next_s: float | None = None
+        self._before: RobotState | None = None
+        # Joint states of the running episode, and the stamp of the first.
+        self._heard, self._first_s = 0, 0.0
         self._last_s = 0.0
 
     @property
@@ -74,7 +77,7 @@ class Demonstration:
     def begin(self, instruction: str) -> None:
         """Start an episode that follows `instruction`; one that runs is dropped."""
         self._instruction, self.trouble = instruction, ""
-        self._rows, self._next_s = [], None
+        self._rows, self._next_s, self._before, self._heard = [], None, None, 0
 
     def discard(self) -> None:
         """Drop the running episode."""
@@ -95,22 +98,22 @@ class Demonstration:
         self._commands[index] = due_s, values
 
     def put_state(self, state: RobotState) -> None:
-        """Take a joint state; a row is made when one is due."""
+        """Take a joint state; the rows that are due by now are made, in between the last two."""
         back_s = self._last_s - state.stamp_s
         self._last_s = state.stamp_s
         if back_s > self._robot.state.max_age_s:
             self._on_back(state.stamp_s, back_s)
         if not self.is_running or self.trouble:
             return
+        before, self._before = self._before, state
+        self._heard += 1
         if self._next_s is None:
-            self._next_s = state.stamp_s
-        if state.stamp_s < self._next_s - _EARLY_S:
-            return
-        late_s = state.stamp_s - self._next_s
-        self.trouble = self._too_slow(late_s, -back_s) or self._stale(state.stamp_s, late_s)
-        if not self.trouble:
-            self._rows.append(self._row(state))
-            self._next_s += self._period_s
+            self._next_s = self._first_s = state.stamp_s
+        while state.stamp_s >= self._next_s - _EARLY_S and not self.trouble:
+            self.trouble = self._too_slow() or self._stale(state.stamp_s, -back_s)
+            if not self.trouble:
+                self._rows.append(self._row(_at(self._next_s, before, state)))
+                self._next_s += self._period_s
 
     @property
     def now_s(self) -> float:
@@ -145,7 +148,7 @@ class Demonstration:
         limit_s = now_s + self._robot.state.max_age_s
         self._frames = {n: frame for n, frame in self._frames.items() if frame.stamp_s <= limit_s}
         self._commands.clear()
-        self._next_s = None
+        self._next_s = self._before = None
         if self._rows and not self.trouble:
             self.trouble = (
                 f"the stamps of {self._robot.state.topic} went back by {back_s:.2f} s: a clock was "
@@ -164,22 +167,22 @@ class Demonstration:
                 )
         return ""
 
-    def _too_slow(self, late_s: float, gap_s: float) -> str:
-        """Whether the rows fell behind although the joint states came without a gap."""
+    def _too_slow(self) -> str:
+        """Whether more rows were made between joint states than one gap explains."""
         state = self._robot.state
-        if late_s <= state.max_age_s or gap_s > state.max_age_s:
+        if len(self._rows) - self._heard <= 1 + state.max_age_s / self._period_s:
             return ""
-        rate_hz = len(self._rows) / (len(self._rows) * self._period_s + late_s)
+        rate_hz = (self._heard - 1) / (self._last_s - self._first_s)
         return (
             f"{state.topic} comes about {rate_hz:.1f} times a second, fewer than the "
             f"{1 / self._period_s:g} rows that are wanted of it: choose a lower --fps"
         )
 
-    def _stale(self, now_s: float, late_s: float) -> str:
+    def _stale(self, now_s: float, gap_s: float) -> str:
         """Which input was silent for too long."""
         state = self._robot.state
-        if late_s > state.max_age_s:
-            return f"{state.topic} was silent for {late_s:.2f} s, limit {state.max_age_s:g} s"
+        if self._rows and gap_s > state.max_age_s:
+            return f"{state.topic} was silent for {gap_s:.2f} s, limit {state.max_age_s:g} s"
         if unseen := self.unseen:
             return unseen
         for name, camera in self._robot.cameras.items():
@@ -230,3 +233,19 @@ class Demonstration:
             task=TASK,
             seed=number,
         )
+
+
+def _at(time_s: float, before: RobotState | None, after: RobotState) -> RobotState:
+    """The state at `time_s`, on the straight line from the one `before` it to the one `after`."""
+    if before is None or after.stamp_s <= before.stamp_s:
+        return after
+    share = min(1.0, max(0.0, (time_s - before.stamp_s) / (after.stamp_s - before.stamp_s)))
+    gripper_open = after.gripper_open
+    if gripper_open is not None and before.gripper_open is not None:
+        gripper_open = before.gripper_open + share * (gripper_open - before.gripper_open)
+    return RobotState(
+        position_rad=before.position_rad + share * (after.position_rad - before.position_rad),
+        velocity_rad_s=after.velocity_rad_s,
+        gripper_open=gripper_open,
+        stamp_s=time_s,
+    )

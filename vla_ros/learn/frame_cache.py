@@ -100,7 +100,7 @@ def _valid_manifest(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     try:
         manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_text())
         sizes = {name: (folder / f"{name}.rgb").stat().st_size for name in manifest["shapes"]}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     whole = all(sizes[name] == np.prod(shape) for name, shape in manifest["shapes"].items())
     return manifest if whole and manifest.get("fingerprint") == fingerprint else None

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -108,11 +109,18 @@ class Learner:
         replace_file(path, buffer.getvalue())
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `read_state` returned."""
-        self.step = state["step"]
-        self.networks.load_state_dict(state["networks"])
-        self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        """Go on from what `read_state` returned.
+
+        Raises:
+            CheckpointError: It is of other networks.
+        """
+        try:
+            self.networks.load_state_dict(state["networks"])
+            self.average.load_state_dict(state["average"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(f"the training state is of another model: {error}") from error
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -168,6 +176,9 @@ def _begin_with(model: VLAModel, weights: NamedWeights) -> None:
 
     Words that are new to them keep their random embeddings, and so do glimpses their weights. What
     is new to their decoder is not heard yet: the columns of a prefix or a glimpse begin with zero.
+
+    Raises:
+        CheckpointError: They are of another model.
     """
     tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
     wanted = model.state_dict()
@@ -176,10 +187,14 @@ def _begin_with(model: VLAModel, weights: NamedWeights) -> None:
         tensors[name] = torch.cat([tensors[name], wanted[name][len(tensors[name]) :]])
     for name, value in wanted.items():
         if name.startswith("action_decoder.") and value.ndim == 2:
-            tensors[name] = pad(tensors[name], (0, value.shape[1] - tensors[name].shape[1]))
+            if name in tensors:
+                tensors[name] = pad(tensors[name], (0, value.shape[1] - tensors[name].shape[1]))
         elif name.startswith("glimpses."):
             tensors.setdefault(name, value)
-    model.load_state_dict(tensors)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"--init: its weights do not fit this model: {error}") from error
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -190,7 +205,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
         raise CheckpointError(f"training state {path} cannot be read: {error}") from error
     return state
 

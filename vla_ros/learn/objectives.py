@@ -37,7 +37,8 @@ class Errors:
 
     Attributes:
         loss: What was minimised.
-        action: Mean absolute error of the normalised chunk.
+        action: Mean error that the decoder minimises: absolute, of the normalised chunk; squared,
+            of a diffusion head's velocity. On held-out rows it is the former for both.
         target_m: Mean distance of the predicted from the named object's true position.
         action_of_row: What `action` is of each row alone, shape (B,).
         steps_of_row: How many steps of each row count in `action`, shape (B,).

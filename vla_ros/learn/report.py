@@ -36,7 +36,8 @@ def write_report(folder: Path, result: dict[str, Any], settings: Settings) -> No
     shown = select(result["episodes"])
     _keep_clips(folder / CLIPS, shown)
     _write_sheet(folder, shown)
-    has_curves = (settings.checkpoint / _METRICS).is_file()
+    is_trained = settings.policy == "checkpoint"
+    has_curves = is_trained and (settings.checkpoint / _METRICS).is_file()
     if has_curves:
         plot_metrics(settings.checkpoint / _METRICS, folder / CURVES)
     (folder / RESULTS).write_text(json.dumps(result, indent=1))
@@ -106,6 +107,6 @@ def _title(episode: Episode) -> str:
 
 def _training(settings: Settings) -> dict[str, Any]:
     """How the checkpoint came about, as its `config.json` says; empty for another policy."""
-    if not (settings.checkpoint / CONFIG).is_file():
+    if settings.policy != "checkpoint" or not (settings.checkpoint / CONFIG).is_file():
         return {}
     return dict(read_checkpoint(settings.checkpoint).training)

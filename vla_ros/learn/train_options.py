@@ -17,6 +17,7 @@ from vla_ros.policy_protocol import DEVICES
 from vla_ros.share import share_path
 
 _PATHS = ("data", "robot_file", "init", "wordings")
+_NUMBERS = ("lr", "target_weight", "pointing_weight", "contrastive_weight")
 TRAIN_PRECISIONS = ("fp32", "bf16")
 # Distortions of pictures by camera, and the most that each may be.
 DISTORTIONS = {"crop": 0.3, "shift": 0.1, "rotate_deg": 15.0, "blur_px": 3.0}
@@ -105,7 +106,7 @@ class TrainOptions:
                 ("device", self.device, DEVICES),
                 ("precision", self.precision, TRAIN_PRECISIONS),
             )
-            if value not in valid
+            if value not in tuple(valid)
         ]
         problems += [
             f"{name} is {value!r}, it must be a whole number from {least}"
@@ -213,14 +214,24 @@ def read_options(config: Path | None, given: Mapping[str, Any]) -> TrainOptions:
     Raises:
         ParameterError: The file cannot be read, or an option is unknown, wrong or missing.
     """
+    source = f"train --config {config}"
     values = {} if config is None else _read_file(config)
+    values = {name: value for name, value in values.items() if value is not None}
     check_names(values, f"train --config {config}")
     names = [field.name for field in fields(TrainOptions)]
     values |= {name: given[name] for name in names if given.get(name) is not None}
     values.setdefault("robot_file", share_path("config/panda.yaml"))
     if "data" not in values:
         raise ParameterError("train", ["--data is missing: the folder that `collect` wrote"])
-    values |= {name: Path(values[name]) for name in _PATHS if values.get(name) is not None}
+    paths = {name: values[name] for name in _PATHS if values.get(name) is not None}
+    problems = [
+        f"{name} is {value!r}, it must be a path; put a number in quotes"
+        for name, value in paths.items()
+        if not isinstance(value, str | Path)
+    ]
+    if problems:
+        raise ParameterError("train" if config is None else source, problems)
+    values |= {name: Path(value) for name, value in paths.items()}
     return TrainOptions(**values)
 
 
@@ -231,7 +242,7 @@ def check_names(values: Mapping[str, Any], source: str) -> None:
         ParameterError: There are such names in `source`.
     """
     names = [field.name for field in fields(TrainOptions)]
-    unknown = sorted(set(values) - set(names))
+    unknown = sorted(map(str, set(values) - set(names)))
     refused = [f"{name}: {_REFUSED[name]}" for name in unknown if name in _REFUSED]
     if refused:
         raise ParameterError(source, refused)
@@ -253,7 +264,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 def with_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` of a YAML file, in which 8e-4 is a text (YAML 1.1)."""
-    return {key: _as_number(value) for key, value in values.items()}
+    return {k: _as_number(value) if k in _NUMBERS else value for k, value in values.items()}
 
 
 def _as_number(value: Any) -> Any:

@@ -16,9 +16,17 @@ import torch
 from torch import Tensor
 
 import vla_ros
-from vla_ros.errors import ParameterError
+from vla_ros.errors import ParameterError, TrainingError
 from vla_ros.learn.augment import jitter_colors
-from vla_ros.learn.batches import Batch, IntArray, Rows, balanced, of_tasks, split_episodes
+from vla_ros.learn.batches import (
+    Batch,
+    IntArray,
+    Rows,
+    balanced,
+    of_tasks,
+    split_episodes,
+    with_words_of,
+)
 from vla_ros.learn.blueprint import (
     build_tokenizer,
     check_init,
@@ -72,6 +80,7 @@ class Training:
         split = split_episodes(self._episodes, _HELD_OUT, options.seed)
         self._train, self._validation = split
         templates = read_templates(options.wordings)
+        dataset = with_words_of(dataset, self._episodes)
         texts = [texts_of(episode, templates) for episode in dataset.episodes]
         said = {text for choices in texts for text in choices}
         said |= {episode.instruction for episode in dataset.episodes}
@@ -229,9 +238,21 @@ class Training:
         """Write the checkpoint with the averaged weights, the training state and the curve.
 
         Nothing in a process that does not lead.
+
+        Raises:
+            TrainingError: A file cannot be written; what was saved before can be resumed.
         """
         if not self._team.leads:
             return
+        try:
+            self._save(finished)
+        except OSError as error:
+            raise TrainingError(
+                f"{self._out} cannot be written at {self.samples} samples: {error}; what was saved "
+                "before is there: make room, and --resume"
+            ) from error
+
+    def _save(self, finished: bool) -> None:
         if finished:
             self._latest.update(self.validate())
             if "samples" in self._latest:  # once more, now with the last validation

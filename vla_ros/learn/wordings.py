@@ -31,7 +31,7 @@ def read_templates(path: Path | None) -> dict[str, list[str]]:
         return {}
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise SceneError(f"{path} cannot be read: {error}") from error
     if not isinstance(data, dict):
         raise SceneError(f"{path} must map tasks to lists of texts, got {type(data).__name__}")

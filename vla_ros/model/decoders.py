@@ -1,6 +1,6 @@
 """From the fused features to an action chunk, normalised, shape (B, T, A).
 
-`condition` (B, K) is the fused CLS token, the state token and each camera's CLS token.
+`condition` (B, K) is that of `vla.Fused`.
 
 A decoder with `delay_steps` was trained with a simulated delay (2512.05964): up to so many first
 steps of a chunk are given to it, from the running plan, and it decides on the rest.

@@ -131,11 +131,15 @@ def write_checkpoint(folder: Path | str, checkpoint: Checkpoint, weights: Weight
 def replace_file(path: Path, content: bytes) -> None:
     """Write `path` so that it holds either all of the old content or all of the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _read_json(path: Path) -> dict[str, Any]:
