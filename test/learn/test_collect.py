@@ -51,6 +51,11 @@ def test_collected_episodes_can_be_read_and_a_second_run_adds_the_rest(tmp_path:
     assert 0 < lead.max() < 0.8
 
 
+@pytest.mark.parametrize("episodes", [1, 4, 6, 20, 3000])
+def test_as_many_episodes_are_planned_as_were_asked_for(episodes: int) -> None:
+    assert len(set(plan(episodes, 10))) == episodes
+
+
 def test_moments_ask_for_each_block_and_the_drawer_of_one_scene(tmp_path: Path) -> None:
     root = tmp_path / "data"
     command = f"collect --out {root} --jobs 1 --seed 300 --episodes 0 --moments 5".split()

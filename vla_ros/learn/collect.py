@@ -150,13 +150,22 @@ def _open_writer(out: Path, robot: RobotConfig) -> DatasetWriter:
 
 
 def plan(episodes: int, first_seed: int) -> list[tuple[str, int]]:
-    """Pairs of task and seed, the tasks mixed in their shares."""
+    """`episodes` pairs of task and seed, the tasks mixed in their shares."""
     jobs = [
-        ((index + 0.5) / round(share * episodes), task, first_seed + index)
-        for task, share in _SHARES.items()
-        for index in range(round(share * episodes))
+        ((index + 0.5) / count, task, first_seed + index)
+        for task, count in _counts(episodes).items()
+        for index in range(count)
     ]
     return [(task, seed) for _, task, seed in sorted(jobs)]
+
+
+def _counts(episodes: int) -> dict[str, int]:
+    """Episodes of each task: its share, rounded so that they add up."""
+    counts = {task: int(share * episodes) for task, share in _SHARES.items()}
+    lacking = sorted(_SHARES, key=lambda task: counts[task] - _SHARES[task] * episodes)
+    for task in lacking[: episodes - sum(counts.values())]:
+        counts[task] += 1
+    return counts
 
 
 class _Recorder:
