@@ -559,6 +559,14 @@ def test_a_reset_does_not_loosen_a_grip(make_rig, robot, policy):
     assert all(command.gripper_open == 0.25 for command in rig.commands)
 
 
+def test_fingers_that_somebody_else_moves_are_not_where_they_would_be_told(make_rig, robot, policy):
+    rig = gripping(make_rig, robot, policy)
+    rig.loop.let_go()
+    rig.commands.clear()
+    rig.tick()
+    assert rig.commands[0].gripper_open > 0.55
+
+
 @pytest.mark.parametrize("is_new", [True, False])
 def test_fingers_that_were_opened_or_a_new_activation_begin_where_they_are(
     make_rig, robot, policy, is_new

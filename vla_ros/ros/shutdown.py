@@ -73,9 +73,9 @@ def run(
         finish: Brings what the node moves to rest.
         args: Command line; `None` takes the process's own.
         lets_callback_end: Give the callback under way all the time that it needs: it saves
-            something. Else the process ends within two seconds of a signal, or
-            `finish_within_s` after its callback.
-        finish_within_s: How long `finish` and the clean-up may take.
+            something.
+        finish_within_s: How long `finish` and the clean-up may take; then the process ends. By
+            default it has ended two seconds after a signal.
     """
     stop = StopSignal(lets_callback_end)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

@@ -162,6 +162,7 @@ class ControlLoop:
     def let_go(self) -> None:
         """Start from the measured state at the next tick: this one's command was not sent."""
         self._motion.forget()
+        self._motion.let_go_of_grip()
         self._readiness.has_commanded = False
 
     @property
