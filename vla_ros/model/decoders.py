@@ -16,6 +16,9 @@ from vla_ros.model.guidance import PrefixGuide
 from vla_ros.model.losses import cloning_error, masked_mean
 from vla_ros.model.prefix import Prefix, prefix_features
 
+# Noises for each chunk in a step of training.
+_DRAWS = 8
+
 
 def mlp(dim_in: int, hidden: int, dim_out: int) -> nn.Sequential:
     """Three linear layers."""
@@ -149,16 +152,22 @@ class DiffusionActionDecoder(nn.Module):
     ) -> Tensor:
         """Squared error of the velocity predicted at random levels (2202.00512), (B, T, A).
 
+        The mean of several levels and noises for each chunk, as in CogACT (2411.19650): what takes
+        time is the condition, and what it is for shows through the noise sooner.
+
         With a `delay` (B,) the first steps are clean, and their error means nothing.
         """
-        size, device = len(chunk), chunk.device
-        step = torch.randint(len(self.alpha_bar), (size,), generator=generator).to(device)
+        shape, device = chunk.shape, chunk.device
+        condition, chunk = (x.repeat_interleave(_DRAWS, dim=0) for x in (condition, chunk))
+        delay = None if delay is None else delay.repeat_interleave(_DRAWS)
+        step = torch.randint(len(self.alpha_bar), (len(chunk),), generator=generator).to(device)
         noise = torch.randn(chunk.shape, generator=generator).to(device)
         alpha = self.alpha_bar[step][:, None, None]
         noisy = alpha.sqrt() * chunk + (1 - alpha).sqrt() * noise
         prefix = None if delay is None else Prefix(chunk, delay, delay)
         predicted = self.predict_velocity(noisy, condition, step, prefix)
-        return (predicted - velocity(chunk, noise, alpha)).square()
+        error = (predicted - velocity(chunk, noise, alpha)).square()
+        return error.view(len(error) // _DRAWS, _DRAWS, *shape[1:]).mean(dim=1)
 
     def loss(
         self,
