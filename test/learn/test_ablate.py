@@ -29,7 +29,7 @@ def test_variants_are_trained_evaluated_and_not_done_twice(tmp_path: Path, capfd
     changes = {"diffusion head": {"head": "diffusion"}}
     variants.write_text(yaml.safe_dump({"base": base, "variants": changes}))
     data, out, result = tmp_path / "data", tmp_path / "out", tmp_path / "table.json"
-    assert cli.main(f"collect --out {data} --jobs 1 --episodes 0 --moments 2".split()) == 0
+    assert cli.main(f"collect --out {data} --jobs 1 --episodes 4".split()) == 0
     command = f"ablate --variants {variants} --data {data} --out {out} --seeds 1 --episodes 1"
     command += " --jobs 1"
     assert cli.main([*command.split(), "--json", str(result)]) == 0
