@@ -2,7 +2,7 @@
 # Usage: setup_lerobot.sh FOLDER   an environment with LeRobot and what `serve` needs beside it
 set -euo pipefail
 folder=$1
-[ -e "$folder/.set-up" ] && exit 0
+[ "$folder/.set-up" -nt "$0" ] && exit 0
 python3 -m venv "$folder"
 pip=("$folder/bin/python" -m pip --disable-pip-version-check install --quiet --quiet --no-compile)
 # LeRobot 0.4.4 takes torch below 2.11, and torchvision, whose wheel must be of the same build. The

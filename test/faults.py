@@ -89,7 +89,11 @@ FAULTS: dict[int, Fault] = {
                 "decelerates, last hold, SUCCESS, then no message; late chunks dropped",
                 "1 s, or a longer stop where the driver takes no path",
             ),
-            ("SIGINT, SIGTERM", "as row 19, then exit 0", "2 s"),
+            (
+                "SIGINT, SIGTERM",
+                "as row 19, then exit 0",
+                "2 s, or a longer stop where the driver takes no path",
+            ),
             (
                 "kill -9 of the node",
                 "a driver with a command timeout stops the arm at a pose that was safe",

@@ -253,6 +253,26 @@ GUARDS = (
         tests=("runtime/test_loop_safety.py::test_a_deadman_that_falls_silent_holds_and_resumes",),
     ),
     Guard(
+        name="a press while the policy loads: `Session._advance`",
+        file="ros/session.py",
+        line="if tick.status.is_fault:",
+        without="if False:",
+        tests=(
+            "ros/test_vla_node_safety.py::"
+            "test_a_press_while_the_policy_loads_is_latched_until_a_reset",
+        ),
+    ),
+    Guard(
+        name="a deadman of before the activation: `ControlLoop.activate`",
+        file="runtime/loop.py",
+        line="self.interlocks.begin()",
+        without="pass",
+        tests=(
+            "runtime/test_loop_safety.py::"
+            "test_a_deadman_that_was_held_before_the_activation_counts_no_more",
+        ),
+    ),
+    Guard(
         name="a second commander: `Interlocks.obstacle`",
         file="runtime/interlocks.py",
         line="if self.rivals:",
@@ -263,7 +283,7 @@ GUARDS = (
         ),
     ),
     Guard(
-        name="a clock that jumps back: `Readiness.has_jumped_back`",
+        name="a clock that jumps back: `Readiness.note_time`",
         file="runtime/readiness.py",
         line="if last_s is None or now_s >= last_s - self._robot.tick_s:",
         without="if True:",

@@ -298,7 +298,7 @@ def test_a_fault_of_our_own_brings_the_arm_to_rest_and_is_latched(bench: Bench, 
     assert_no_step_of_speed(bench.client)
 
 
-def test_a_command_that_cannot_be_sent_is_a_fault_of_our_own(bench: Bench, monkeypatch):
+def test_a_command_that_cannot_be_sent_is_a_fault_of_our_own(bench: Bench, monkeypatch, capfd):
     bench.start()
     bench.run()
     bench.until(lambda: np.abs(velocities(bench.client)[-1]).max() > 0.35, "motion")
@@ -309,8 +309,10 @@ def test_a_command_that_cannot_be_sent_is_a_fault_of_our_own(bench: Bench, monke
     with monkeypatch.context() as patch:
         patch.setattr(bench.node.session.sink, "publish", refuse)
         bench.until_status("fault_internal")
+        bench.ticks(20)
+    assert capfd.readouterr().err.count("a tick failed") == 1, "told once, not in every tick"
     assert "ValueError: no such message" in bench.client.statuses[-1].message
-    bench.until(lambda: not velocities(bench.client)[-1].any(), "rest")
+    bench.until(lambda: bench.node.session.last.command is None, "silence, once at rest")
     bench.ticks(20)
     assert bench.client.status() == "fault_internal", "a fault is latched"
     assert bench.trigger(bench.client.reset).success

@@ -212,8 +212,9 @@ def test_a_button_that_was_pressed_before_the_node_came_is_heard_when_latched(be
     assert not bench.client.arm
 
 
-@pytest.mark.fault(26)
-def test_a_press_while_the_policy_loads_is_latched_until_a_reset(bench, robot_file):
+@pytest.fixture
+def press_while_loading(bench, robot_file):
+    """A button that was pressed and released; the event lets the policy be loaded."""
     with_safety(robot_file, "  emergency_stop: {topic: /stop_button}\n")
     button = bench.client.create_publisher(Bool, "/stop_button", 10)
     loaded = threading.Event()
@@ -231,7 +232,13 @@ def test_a_press_while_the_policy_loads_is_latched_until_a_reset(bench, robot_fi
     bench.deliver("/stop_button", lambda: button.publish(Bool(data=True)))
     bench.until_status("fault_emergency_stop")
     bench.deliver("/stop_button", lambda: button.publish(Bool(data=False)))
+    yield loaded
     loaded.set()
+
+
+@pytest.mark.fault(26)
+def test_a_press_while_the_policy_loads_is_latched_until_a_reset(bench, press_while_loading):
+    press_while_loading.set()
     bench.until(lambda: bench.node.session.worker.is_ready, "the policy is loaded")
     bench.ticks(30)
     assert bench.client.status() == "fault_emergency_stop"
@@ -241,26 +248,10 @@ def test_a_press_while_the_policy_loads_is_latched_until_a_reset(bench, robot_fi
 
 
 @pytest.mark.fault(26)
-def test_a_reset_before_the_policy_is_loaded_forgives_a_press(bench, robot_file):
-    with_safety(robot_file, "  emergency_stop: {topic: /stop_button}\n")
-    button = bench.client.create_publisher(Bool, "/stop_button", 10)
-    loaded = threading.Event()
-
-    def load(parameters):
-        loaded.wait(30)
-        return FakePolicy()
-
-    bench.start(load=load)
-    assert bench.change(CONFIGURE, ACTIVATE)
-    bench.client.play()
-    bench.until(bench.connected, "discovery")
-    bench.client.say("sway")
-    for pressed in (True, False):
-        bench.deliver("/stop_button", lambda pressed=pressed: button.publish(Bool(data=pressed)))
-    bench.until_status("fault_emergency_stop")
+def test_a_reset_before_the_policy_is_loaded_forgives_a_press(bench, press_while_loading):
     assert bench.trigger(bench.client.reset).success
     bench.until_status("waiting_for_policy")
-    loaded.set()
+    press_while_loading.set()
     bench.until_status("running")
 
 

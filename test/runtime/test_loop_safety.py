@@ -178,6 +178,16 @@ def test_a_deadman_that_falls_silent_holds_and_resumes(make_guarded, reaction, m
     assert held(0.5) is Status.RUNNING
 
 
+@pytest.mark.fault(26)
+def test_a_deadman_that_was_held_before_the_activation_counts_no_more(make_guarded):
+    rig = make_guarded(deadman=DeadmanConfig(topic="/deadman"))
+    rig.loop.interlocks.put_deadman(True)
+    rig.loop.activate(rig.now_s)
+    rig.loop.set_instruction("pick")
+    assert {tick.status for tick in rig.run(0.5)} == {Status.HOLD_DEADMAN}
+    assert not rig.commands
+
+
 # --- neighbours
 
 

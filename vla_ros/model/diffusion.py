@@ -61,8 +61,8 @@ def velocity(clean: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
     """What the network predicts (2202.00512, section 4), with the remaining signal `alpha`.
 
     Of pure noise it tells the clean sample, of a clean one the noise. The noise alone tells nothing
-    of a clean sample in pure noise, and nearby its errors are divided by almost zero: with a
-    network as small as ours the chunks then spread three times as far as those it learned from.
+    of a clean sample in pure noise, and nearby its errors are divided by almost zero: from a
+    network that has seen little, the chunks then spread much further than those it learned from.
     """
     return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
 

@@ -74,7 +74,7 @@ class Session:
         self._is_starting = False
         self._logger = node.get_logger()
         self.divergence = Divergence(self.robot)
-        self._divergence_throttle = Throttle()
+        self._divergence_throttle, self._failure_throttle = Throttle(), Throttle()
         self._show = guarded(self._logger, self._show_plan)
         self._record = guarded(self._logger, self._note)
         self._send_if_possible = guarded(self._logger, self._send)
@@ -150,7 +150,9 @@ class Session:
             tick = self._silenced(self._advance(when))
             self._send(tick)
         except Exception as error:  # the edge: the arm must not be left in motion
-            self._logger.error(f"a tick failed:\n{traceback.format_exc()}")
+            text = self._failure_throttle.admit(f"a tick failed:\n{traceback.format_exc()}")
+            if text:
+                self._logger.error(text)
             reason = f"internal error: {type(error).__name__}: {error}"
             tick = self._silenced(self.loop.fail(reason, when.now_s))
             self._is_starting = False

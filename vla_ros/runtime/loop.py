@@ -198,7 +198,8 @@ class ControlLoop:
         """
         if self._gate.broken is not None:
             return self._tick(self._gate.broken, self._motion.release(now_s), now_s)
-        if self._readiness.has_jumped_back(now_s):
+        has_jumped_back = self._readiness.note_time(now_s)
+        if has_jumped_back:
             self._latest.clear()
             self._begin_epoch()
         obstacle = self._readiness.obstacle(now_s, standstill_s)

@@ -60,8 +60,11 @@ class Readiness:
         self.interlocks.forgive()
         self.gate.open()
 
-    def has_jumped_back(self, now_s: float) -> bool:
-        """Whether the clock jumped back since the tick before; then inputs are of another time."""
+    def note_time(self, now_s: float) -> bool:
+        """Note the time of a tick; whether the clock jumped back since the one before.
+
+        Then inputs are of another time. One that was set forward begins all waiting anew.
+        """
         last_s, self._last_s = self._last_s, now_s
         if last_s is not None and now_s > last_s + _LEAP_S:
             self._wait_anew(now_s)
