@@ -62,7 +62,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "vla = vla_ros.cli:main",
+            "vla = vla_ros.cli:run_process",
             "vla_node = vla_ros.ros.vla_node:main",
             "sim_node = vla_ros.ros.sim_node:main",
         ],

@@ -23,6 +23,7 @@ GROUND = frozenset(
         "datatypes",
         "drawing",
         "errors",
+        "huge_pages",
         "image",
         "inverse_kinematics",
         "kinematics",

@@ -2,7 +2,7 @@
 
 import sys
 
-from vla_ros.cli import main
+from vla_ros.cli import run_process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_process())

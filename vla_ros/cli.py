@@ -15,6 +15,7 @@ from typing import Protocol, cast
 
 from vla_ros import __version__
 from vla_ros.errors import VlaError
+from vla_ros.huge_pages import use_huge_pages
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -95,6 +96,12 @@ _PIP_NAMES: Mapping[str, str] = {
     "cv2": "opencv-python-headless",
     "yaml": "pyyaml",
 }
+
+
+def run_process() -> int:
+    """What the `vla` command and `python -m vla_ros` do, in a process that is theirs."""
+    use_huge_pages()
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -57,7 +57,7 @@ def test_learns_two_ways_of_doing_it() -> None:
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        samples = decoder(torch.zeros(1, 1), num_samples=200)
+        samples = decoder(torch.zeros(1, 1), num_samples=200, generator=generator)
     right = (samples.abs() - 1).abs().amax(dim=(1, 2)) < 0.5
     agree = samples.sign().mean(dim=(1, 2)).abs() == 1
     assert (right & agree).float().mean() > 0.85
@@ -94,9 +94,53 @@ def test_a_network_that_has_seen_little_samples_no_wider_than_its_data() -> None
 def test_samples_of_a_row_lie_together_and_differ() -> None:
     torch.manual_seed(0)
     decoder = DiffusionActionDecoder(condition_dim=4, action_dim=2, horizon=3, hidden=16)
-    samples = decoder(torch.randn(2, 4), num_samples=3)
+    generator = torch.Generator().manual_seed(0)
+    samples = decoder(torch.randn(2, 4), num_samples=3, generator=generator)
     assert samples.shape == (6, 3, 2)
     assert not torch.allclose(samples[0], samples[1])
+    with pytest.raises(ValueError, match="3 samples need a generator"):
+        decoder(torch.randn(2, 4), num_samples=3)
+
+
+def test_without_noise_the_chunk_is_near_the_middle_of_all_and_the_same_each_time() -> None:
+    """A policy that starts from some one noise pushes every chunk the same way: 3 % of success."""
+    torch.manual_seed(0)
+    decoder = DiffusionActionDecoder(condition_dim=1, action_dim=2, horizon=3, hidden=128)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=2e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(400):
+        condition = torch.rand(256, 1, generator=generator) * 2 - 1
+        spread = 0.4 * torch.randn(256, 3, 2, generator=generator)
+        loss = decoder.loss(condition, condition[:, :, None] + spread, generator=generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    condition = torch.linspace(-1, 1, 21)[:, None]
+    with torch.no_grad():
+        chunk, again = decoder(condition), decoder(condition)
+        drawn = decoder(condition, generator=generator)
+    assert torch.equal(chunk, again)
+    off = chunk - condition[:, :, None]
+    assert off.mean(dim=0).abs().max() < 0.1
+    assert off.square().mean().sqrt() < 0.15
+    assert (drawn - condition[:, :, None]).square().mean().sqrt() > 0.3
+
+
+def test_without_noise_the_likelier_of_two_ways_is_taken() -> None:
+    """Not their mean: 65 of 100 chunks are all +1, the others all -1."""
+    torch.manual_seed(0)
+    decoder = DiffusionActionDecoder(condition_dim=1, action_dim=2, horizon=3, hidden=128)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=2e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(400):
+        sign = (torch.rand(256, 1, 1, generator=generator) < 0.65) * 2.0 - 1
+        loss = decoder.loss(torch.zeros(256, 1), sign.expand(-1, 3, 2), generator=generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        chunk = decoder(torch.zeros(1, 1))
+    assert (chunk - 1).abs().max() < 0.25, chunk
 
 
 def test_masked_steps_do_not_count() -> None:

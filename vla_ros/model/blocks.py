@@ -30,14 +30,14 @@ class SelfAttention(nn.Module):
         return mixed
 
     def _all(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.split(self.qkv(x))
-
-    def split(self, qkv: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values (B, heads, N, D / heads) of what `qkv` gives, (B, N, 3 D)."""
-        split = qkv.view(*qkv.shape[:2], 3, self.num_heads, -1)  # (B, N, 3, heads, D / heads)
         # Contiguous: on a CPU the kernel and its gradient are quicker by more than the copy costs.
-        parts: tuple[Tensor, ...] = split.permute(2, 0, 3, 1, 4).contiguous().unbind()
+        parts: tuple[Tensor, ...] = self.views(self.qkv(x)).contiguous().unbind()
         return parts
+
+    def views(self, qkv: Tensor) -> Tensor:
+        """Queries, keys, values (3, B, heads, N, D / heads) in what `qkv` gives, (B, N, 3 D)."""
+        split = qkv.view(*qkv.shape[:2], 3, self.num_heads, -1)  # (B, N, 3, heads, D / heads)
+        return split.permute(2, 0, 3, 1, 4)
 
     def _first(self, x: Tensor, queries: int) -> tuple[Tensor, ...]:
         """Queries of the first tokens alone, keys and values of all."""

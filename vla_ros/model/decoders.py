@@ -194,15 +194,22 @@ class DiffusionActionDecoder(nn.Module):
             prefix: The running plan, a row for each chunk; its frozen steps, at most `delay_steps`
                 of them for a decoder that has any, are in the chunk as they are here.
             num_samples: Chunks for each row of `condition`.
-            generator: Where the starting noise comes from; `None` starts from the same noise each
-                time, so that the same condition gives the same chunk.
+            generator: Where the starting noise comes from; `None` starts from zeros, the middle of
+                all noises, which ends near the middle of the chunks it could give: for a policy in
+                use. The same noise each time would push every chunk the same way.
 
         Returns:
             Shape (B * num_samples, T, A); the samples of a row lie next to each other.
+
+        Raises:
+            ValueError: Several samples without a generator, which would all be the same.
         """
+        if generator is None and num_samples > 1:
+            raise ValueError(f"{num_samples} samples need a generator, else they are all the same")
         condition = condition.repeat_interleave(num_samples, dim=0)
-        generator = generator or torch.Generator().manual_seed(0)
-        noise = torch.randn((len(condition), *self.chunk_shape), generator=generator)
+        noise = torch.zeros((len(condition), *self.chunk_shape))
+        if generator is not None:
+            noise.normal_(generator=generator)
         guide = None if prefix is None or self.delay_steps else PrefixGuide(prefix)
         given = prefix if self.delay_steps else None
         if guide is not None:

@@ -56,7 +56,9 @@ class MklLinear(nn.Module):
 
     def gelu(self, x: Tensor) -> Tensor:
         """The exact GELU of the product."""
-        return F.gelu(self(x))
+        # In place: what was just computed is in the cache, another tensor's memory is not.
+        result: Tensor = torch.ops.aten.gelu_(self(x))
+        return result
 
     def plus(self, x: Tensor, residual: Tensor) -> Tensor:
         """The product and `residual`, which has its shape."""
@@ -121,7 +123,8 @@ class PackedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D)."""
-        q, k, v = self._attn.split(self._qkv(self.norm1(x)))
+        # Not made contiguous first, as in training: without gradients the copy costs more.
+        q, k, v = self._attn.views(self._qkv(self.norm1(x))).unbind()
         x = self._proj.plus(merge_heads(F.scaled_dot_product_attention(q, k, v)), x)
         return self._narrower.plus(self._wider.gelu(self.norm2(x)), x)
 

@@ -119,8 +119,7 @@ class VLAPolicy:
             *self._encode_texts([observation.instruction for observation in observations]),
             torch.cat([self._features(state) for state in states]),
         )
-        # Row by row, for little time: the diffusion head starts every batch from the same noise,
-        # and its second row from other noise than its first.
+        # Row by row, for little time: each has a plan of its own to continue.
         asked = zip(condition, prefixes or [None] * len(states), states, strict=True)
         rows = [self._decode(row[None], prefix, state) for row, prefix, state in asked]
         chunks = self.checkpoint.normalizer.denormalize_chunk(torch.cat(rows).cpu().numpy(), states)
