@@ -59,5 +59,4 @@ def toy_dataset(robot: RobotConfig, count: int = EPISODES) -> Dataset:
         robot="panda",
         state_names=robot.action_names,
         action_names=robot.action_names,
-        statistics={},
     )

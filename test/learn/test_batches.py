@@ -67,7 +67,6 @@ def dataset() -> Dataset:
         robot="panda",
         state_names=ROBOT.action_names,
         action_names=ROBOT.action_names,
-        statistics={},
     )
 
 
@@ -96,7 +95,7 @@ def test_a_chunk_is_what_follows_and_ends_with_its_episode(rows: Rows) -> None:
 
 def test_held_out_scenes_are_whole_and_apart() -> None:
     episodes = [replace(episode(5 * i, 5 * i + 5, "push"), seed=i // 2) for i in range(2000)]
-    train, held = split_episodes(episodes, 0.02, 0)
+    train, held = split_episodes(episodes, 0.02)
     scenes = {row // 10 for row in held}
     assert 5 <= len(scenes) <= 40
     assert len(held) == 10 * len(scenes)
@@ -105,15 +104,15 @@ def test_held_out_scenes_are_whole_and_apart() -> None:
 
 def test_what_was_held_out_stays_so_when_data_are_added() -> None:
     episodes = [replace(episode(5 * i, 5 * i + 5, "push"), seed=i) for i in range(500)]
-    _, before = split_episodes(episodes[:300], 0.02, 0)
-    _, after = split_episodes(episodes, 0.02, 0)
+    _, before = split_episodes(episodes[:300], 0.02)
+    _, after = split_episodes(episodes, 0.02)
     assert set(before) == {row for row in after if row < 1500}
 
 
 def test_one_episode_is_not_held_out_and_of_two_one_is() -> None:
-    train, held = split_episodes([episode(0, 5, "push")], 0.02, 0)
+    train, held = split_episodes([episode(0, 5, "push")], 0.02)
     assert (len(train), len(held)) == (5, 0)
-    train, held = split_episodes([episode(0, 5, "push"), episode(5, 10, "push")], 0.02, 0)
+    train, held = split_episodes([episode(0, 5, "push"), episode(5, 10, "push")], 0.02)
     assert (len(train), len(held)) == (5, 5)
 
 

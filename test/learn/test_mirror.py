@@ -222,7 +222,6 @@ def toy_rows(mirror: bool) -> tuple[Rows, Dataset]:
         robot="panda",
         state_names=ROBOT.action_names,
         action_names=ROBOT.action_names,
-        statistics={},
     )
     tokenizer = Tokenizer.from_texts(with_mirrored(texts), 8)
     reflect = Mirror(ROBOT.mirror, tokenizer) if mirror else None

@@ -236,21 +236,19 @@ def _numbers(texts: Sequence[str]) -> IntArray:
     return np.array([[numbers[text] for text in pair] for pair in pairs], np.int64)
 
 
-def split_episodes(
-    episodes: Sequence[EpisodeInfo], share: float, seed: int
-) -> tuple[IntArray, IntArray]:
+def split_episodes(episodes: Sequence[EpisodeInfo], share: float) -> tuple[IntArray, IntArray]:
     """Rows to train on and rows to validate on; whole scenes are held out.
 
-    Each scene is drawn for itself, so that what was held out stays so when data are added; not the
-    one that is held out of so few that no draw is below `share`.
+    Each scene is drawn for itself, and the same in every training, so that what was held out stays
+    so when data are added and when a training begins with the weights of another; not the one that
+    is held out of so few that no draw is below `share`.
 
     Args:
         episodes: Where the rows lie; those of one seed show one scene.
         share: Part of the scenes held out in [0, 1); at least one when there are two or more.
-        seed: Of the draws.
     """
     scenes = [index if e.seed is None else e.seed for index, e in enumerate(episodes)]
-    draws = {scene: np.random.default_rng([seed, scene]).random() for scene in set(scenes)}
+    draws = {scene: np.random.default_rng([0, scene]).random() for scene in set(scenes)}
     limit = max(share, min(draws.values(), default=0.0)) if len(draws) > 1 else -1.0
     held = [draws[scene] <= limit for scene in scenes]
     train = [e for e, out in zip(episodes, held, strict=True) if not out]

@@ -6,22 +6,18 @@ dataset.frames["front"][dataset.episodes[0].start]  # uint8 (H, W, 3)
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vla_ros.errors import DatasetError
-from vla_ros.learn.dataset_format import ACTION, STATE, STATS_PATH
 from vla_ros.learn.dataset_info import read_info
 from vla_ros.learn.dataset_reader import EpisodeRows, read_episodes
 from vla_ros.learn.episode import EpisodeInfo, Float32Array
 from vla_ros.learn.frame_cache import Frames, cached_frames
-from vla_ros.learn.statistics import as_json, vector_statistics
 
 CACHE_FOLDER = ".frames_cache"
 
@@ -43,7 +39,6 @@ class Dataset:
         robot: Name of the robot; empty when the dataset does not say.
         state_names: Names of the S entries of a state.
         action_names: Names of the A entries of an action.
-        statistics: The content of `meta/stats.json`; of state and action only when that is missing.
     """
 
     frames: Mapping[str, Frames]
@@ -56,7 +51,6 @@ class Dataset:
     robot: str
     state_names: tuple[str, ...]
     action_names: tuple[str, ...]
-    statistics: Mapping[str, Mapping[str, Any]]
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -95,7 +89,6 @@ class Dataset:
             robot=info.robot,
             state_names=info.state_names,
             action_names=info.action_names,
-            statistics=_statistics(root, state, action),
         )
 
 
@@ -114,14 +107,3 @@ def _infos(episodes: Sequence[EpisodeRows]) -> tuple[EpisodeInfo, ...]:
         )
         for episode, stop in zip(episodes, stops, strict=True)
     )
-
-
-def _statistics(root: Path, state: Float32Array, action: Float32Array) -> dict[str, Any]:
-    path = root / STATS_PATH
-    try:
-        statistics: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return as_json({STATE: vector_statistics(state), ACTION: vector_statistics(action)})
-    except ValueError as error:
-        raise DatasetError(f"{path} is no valid JSON: {error}; delete it to go on") from error
-    return statistics

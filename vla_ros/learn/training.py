@@ -77,8 +77,7 @@ class Training:
         check_robot(dataset, robot)
         self.options, self._out, self._dataset = options, out, dataset
         self._episodes = of_tasks(dataset.episodes, options.tasks)
-        split = split_episodes(self._episodes, _HELD_OUT, options.seed)
-        self._train, self._validation = split
+        self._train, self._validation = split_episodes(self._episodes, _HELD_OUT)
         templates = read_templates(options.wordings)
         dataset = with_words_of(dataset, self._episodes)
         texts = [texts_of(episode, templates) for episode in dataset.episodes]
