@@ -130,7 +130,8 @@ def write_checkpoint(folder: Path | str, checkpoint: Checkpoint, weights: Weight
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write `path` so that it holds either all of the old content or all of the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # One name for all, which the next writer takes: a killed one leaves no more than that.
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as file:
             file.write(content)
