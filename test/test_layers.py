@@ -22,6 +22,7 @@ GROUND = frozenset(
         "__init__",
         "datatypes",
         "drawing",
+        "durable",
         "errors",
         "huge_pages",
         "image",

@@ -116,7 +116,7 @@ def test_it_survives_being_killed(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert_whole(tmp_path, list(range(whole + 1)))
 
 
-@pytest.mark.parametrize("lost", ["meta/episodes", "meta/info.json.partial", "totals"])
+@pytest.mark.parametrize("lost", ["meta/episodes", "meta/.info.json.partial", "totals"])
 def test_a_part_cut_short_at_any_step(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, lost: str
 ) -> None:
@@ -132,8 +132,8 @@ def test_a_part_cut_short_at_any_step(
         case "meta/episodes":
             (tmp_path / "meta/episodes/chunk-000/file-001.parquet").unlink()
             kept = 3
-        case "meta/info.json.partial":
-            (tmp_path / "meta/info.json.partial").write_text('{"codebase')
+        case "meta/.info.json.partial":
+            (tmp_path / "meta/.info.json.partial").write_text('{"codebase')
         case "totals":
             (tmp_path / "meta/info.json").write_bytes(totals)
             (tmp_path / "meta/stats.json").unlink()

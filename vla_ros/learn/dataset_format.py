@@ -6,7 +6,6 @@ Read by `dataset_reader`, written by `dataset_writer`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vla_ros.durable import replace_file
 from vla_ros.learn.episode import EpisodeData, Float32Array
 
 VERSION = "v3.0"
@@ -173,28 +173,19 @@ def file_indices(part: int) -> dict[str, int]:
     return {"chunk_index": part // FILES_PER_CHUNK, "file_index": part % FILES_PER_CHUNK}
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is either whole or absent, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` atomically; refuses NaN, which is no JSON."""
+    """Write `content`; refuses NaN, which is no JSON."""
     text = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text.encode())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, text.encode())
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write a parquet file atomically."""
+    """Write a parquet file."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="snappy")
-    write_atomically(path, sink.getvalue().to_pybytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, sink.getvalue().to_pybytes())
 
 
 def tasks_table(instructions: Sequence[str]) -> pa.Table:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vla_ros.durable import put_in_place
 from vla_ros.learn.dataset_format import (
     CAMERA_PREFIX,
     DATA_PATH,
@@ -85,7 +86,7 @@ class DatasetPart:
             video.close()
             target = self._root / self._video_path(name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._partial_video(name).replace(target)
+            put_in_place(self._partial_video(name), target)
         write_table(self._root / DATA_PATH.format(**self._indices), pa.concat_tables(self._tables))
         write_table(
             self._root / EPISODES_PATH.format(**self._indices),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from vla_ros.durable import replace_file
 from vla_ros.errors import CheckpointError, ParameterError, TrainingError
 from vla_ros.learn.batches import Batch
 from vla_ros.learn.objectives import Errors, Networks, Objective, Weights
@@ -25,7 +26,7 @@ from vla_ros.model.config import ModelConfig
 from vla_ros.model.decoders import TargetDecoder
 from vla_ros.model.vla import VLAModel
 from vla_ros.policy.checkpoint import Weights as NamedWeights
-from vla_ros.policy.checkpoint import read_weights, replace_file
+from vla_ros.policy.checkpoint import read_weights
 from vla_ros.policy.normalizer import Float32Array
 from vla_ros.policy.vla_policy import choose_device
 

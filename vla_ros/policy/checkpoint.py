@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
+from vla_ros.durable import replace_file
 from vla_ros.errors import CheckpointError, ParameterError
 from vla_ros.image import RESIZE_MODES
 from vla_ros.kinematics import KinematicChain
@@ -126,21 +126,6 @@ def write_checkpoint(folder: Path | str, checkpoint: Checkpoint, weights: Weight
     text = json.dumps(_encode(checkpoint, hashlib.sha256(content).hexdigest()), indent=1)
     replace_file(folder / WEIGHTS, content)
     replace_file(folder / CONFIG, text.encode())
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write `path` so that it holds either all of the old content or all of the new."""
-    # One name for all, which the next writer takes: a killed one leaves no more than that.
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _read_json(path: Path) -> dict[str, Any]:
