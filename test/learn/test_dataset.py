@@ -375,8 +375,24 @@ def change_info(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
         (lambda info: info.update(codebase_version="v2.1"), ["'v2.1'; valid: v3.0"]),
         (lambda info: (info.pop("fps"), info.pop("data_path")), ["'fps' is", "'data_path' is"]),
         (lambda info: info.update(fps=0), ["fps is 0; valid"]),
+        (lambda info: info.update(fps=True), ["fps is True; valid"]),
+        (lambda info: info.update(fps=float("inf")), ["fps is inf; valid"]),
         (lambda info: info.update(data_path="{episode_chunk}"), ["{episode_chunk}", "valid: like"]),
+        (lambda info: info.update(data_path="{chunk_index.x}"), ["{chunk_index.x}", "valid: like"]),
+        (lambda info: info.update(video_path=7), ["video_path is 7; valid: like"]),
         (lambda info: info.update(features=[]), ["features is not an object"]),
+        (
+            lambda info: info["features"]["action"].update(shape=["8"]),
+            ["a list of whole numbers from 1"],
+        ),
+        (
+            lambda info: info["features"]["observation.images.front"].update(shape=[32, 0, 3]),
+            ["a list of whole numbers from 1"],
+        ),
+        (
+            lambda info: info["features"]["action"].update(dtype=None),
+            ["each have a dtype"],
+        ),
         (
             lambda info: (
                 info["features"].pop("action"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def _info_problems(info: Any) -> list[str]:
         return [f"codebase_version is {version!r}; valid: {VERSION}"]
     problems = [f"key {key!r} is missing" for key in _KEYS if info.get(key) is None]
     fps = info.get("fps")
-    if fps is not None and not (isinstance(fps, int | float) and fps > 0):
+    if fps is not None and not (type(fps) in (int, float) and 0 < fps < math.inf):
         problems.append(f"fps is {fps!r}; valid: a number above 0")
     problems += _template_problems(info)
     features = info.get("features")
@@ -111,15 +112,18 @@ def _template_problems(info: dict[str, Any]) -> list[str]:
         if template is None:
             continue
         try:
-            str(template).format(video_key="", chunk_index=0, file_index=0)
-        except (KeyError, IndexError, ValueError):
+            template.format(video_key="", chunk_index=0, file_index=0)
+        except (KeyError, IndexError, ValueError, AttributeError):
             problems.append(f"{key} is {template!r}; valid: like {valid!r}")
     return problems
 
 
 def _feature_problems(features: Any) -> list[str]:
     if not isinstance(features, dict) or not all(map(_is_feature, features.values())):
-        return ["features is not an object of objects that each have a dtype and a shape"]
+        return [
+            "features is not an object of objects that each have a dtype and, as shape, a list of "
+            "whole numbers from 1"
+        ]
     has = "; it has: " + ", ".join(features)
     problems = [f"features lacks {key!r}{has}" for key in (STATE, ACTION) if key not in features]
     problems += [
@@ -146,7 +150,8 @@ def _is_feature(feature: Any) -> bool:
     return (
         isinstance(feature, dict)
         and isinstance(feature.get("shape"), list)
-        and ("dtype" in feature)
+        and all(type(n) is int and n >= 1 for n in feature["shape"])
+        and isinstance(feature.get("dtype"), str)
     )
 
 
