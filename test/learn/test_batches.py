@@ -165,18 +165,21 @@ def test_a_rare_task_is_drawn_as_often() -> None:
 
 
 @given(st.integers(0, 10_000))
-def test_a_shift_moves_the_picture_by_a_few_pixels(seed: int) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (1, 20, 24, 3), dtype=np.uint8)
-    moved = shift_pixels(picture, np.random.default_rng(seed))
-    margin = ((0, 0), (SHIFT_PX, SHIFT_PX), (SHIFT_PX, SHIFT_PX), (0, 0))
-    padded = np.pad(picture, margin, mode="edge")
-    found = [
-        (top, left)
-        for top in range(2 * SHIFT_PX + 1)
-        for left in range(2 * SHIFT_PX + 1)
-        if (padded[:, top : top + 20, left : left + 24] == moved).all()
-    ]
-    assert len(found) == 1
+def test_a_shift_moves_the_picture_by_a_few_pixels_and_what_it_shows_with_it(seed: int) -> None:
+    picture = np.zeros((1, 20, 24, 3), np.uint8)
+    picture[0, 7, 15] = 255  # its centre is 7.5 of 20 pixels down, 15.5 of 24 right
+    shown = np.array([[15.5 / 12 - 1, 7.5 / 10 - 1]], np.float32)
+    moved, places = shift_pixels(picture, shown, np.random.default_rng(seed))
+    [[down, right]] = np.argwhere(moved[0, :, :, 0])
+    assert max(abs(right - 15), abs(down - 7)) <= SHIFT_PX
+    assert places == pytest.approx(np.array([[(right + 0.5) / 12 - 1, (down + 0.5) / 10 - 1]]))
+
+
+def test_a_shift_brings_nothing_into_sight() -> None:
+    pictures = np.zeros((40, 20, 24, 3), np.uint8)
+    shown = np.tile(np.float32([[1.01, 0.0], [np.nan, np.nan]]), (20, 1))
+    _, places = shift_pixels(pictures, shown, np.random.default_rng(0))
+    np.testing.assert_array_equal(places, shown)
 
 
 def test_colours_keep_their_names() -> None:

@@ -25,18 +25,32 @@ _NOISE = 0.03
 _WORD_DROPOUT, _WORD_INSERTION = 0.05, 0.25
 
 
-def shift_pixels(pixels: ImageArray, rng: np.random.Generator) -> ImageArray:
-    """Move each picture of `pixels` (B, H, W, 3) by up to `SHIFT_PX`, repeating the border."""
+def shift_pixels(
+    pixels: ImageArray, target_uv: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[ImageArray, NDArray[np.float32]]:
+    """Move each picture by up to `SHIFT_PX`, repeating the border, and what is seen with it.
+
+    Args:
+        pixels: Pictures, (B, H, W, 3).
+        target_uv: Where each shows the named object, right and down, -1 to 1, (B, 2).
+        rng: Source of randomness.
+
+    Returns:
+        The pictures, and where they show it then; NaN, and what was out of sight, stay.
+    """
     count, height, width = pixels.shape[:3]
     margin = (SHIFT_PX, SHIFT_PX)
     padded = np.pad(pixels, ((0, 0), margin, margin, (0, 0)), mode="edge")
     corners = rng.integers(0, 2 * SHIFT_PX + 1, (count, 2))
-    return np.stack(
+    moved = np.stack(
         [
             picture[top : top + height, left : left + width]
             for picture, (top, left) in zip(padded, corners.tolist(), strict=True)
         ]
     )
+    places = target_uv + 2 * (SHIFT_PX - corners[:, ::-1]) / (width, height)
+    unseen = (np.abs(target_uv) >= 1).any(axis=1, keepdims=True)
+    return moved, np.where(unseen, target_uv, places).astype(np.float32)
 
 
 def drop_words(tokens: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -198,13 +198,14 @@ class Rows:
     ) -> tuple[RawRows, NDArray[np.bool_]]:
         """What was recorded, and which steps lie inside the episode."""
         steps, valid = self._steps(rows)
+        seen = [self._seen(camera, rows, rng) for camera in range(len(self._frames))]
         raw = RawRows(
-            pixels=np.stack([self._pixels(frames, rows, rng) for frames in self._frames], axis=1),
+            pixels=np.stack([pixels for pixels, _ in seen], axis=1),
             tokens=self._tokens[self._episode[rows]],
             state=self._state[rows],
             actions=self._action[steps].astype(np.float64),
             target_m=self._target_m[rows],
-            target_uv=self._target_uv[rows],
+            target_uv=np.stack([place for _, place in seen], axis=1),
         )
         return raw, valid
 
@@ -216,11 +217,15 @@ class Rows:
         tokens = drop_words(tokens, rng)
         return insert_words(tokens, rng) if tokens.shape[1] < self._longest else tokens
 
-    def _pixels(
-        self, frames: ImageArray, rows: IntArray, rng: np.random.Generator | None
-    ) -> ImageArray:
+    def _seen(
+        self, camera: int, rows: IntArray, rng: np.random.Generator | None
+    ) -> tuple[ImageArray, Float32Array]:
+        """Pictures of a camera, and where they show the named object."""
+        frames, target_uv = self._frames[camera], self._target_uv[rows, camera]
         pixels = np.stack([frames[row] for row in rows])
-        return shift_pixels(pixels, rng) if rng is not None and self._augment else pixels
+        if rng is None or not self._augment:
+            return pixels, target_uv
+        return shift_pixels(pixels, target_uv, rng)
 
     def _steps(self, rows: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
         """Rows of the chunk's actions (B, T), and whether they lie inside the episode."""
