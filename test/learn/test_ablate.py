@@ -30,12 +30,13 @@ def test_variants_are_trained_evaluated_and_not_done_twice(tmp_path: Path, capfd
     variants.write_text(yaml.safe_dump({"base": base, "variants": changes}))
     data, out, result = tmp_path / "data", tmp_path / "out", tmp_path / "table.json"
     assert cli.main(f"collect --out {data} --jobs 1 --episodes 4".split()) == 0
-    command = f"ablate --variants {variants} --data {data} --out {out} --seeds 1 --episodes 1"
-    command += " --jobs 1"
+    command = f"ablate --variants {variants} --data {data} --out {out} --seeds 1 --first-seed 3"
+    command += " --episodes 1 --jobs 1"
     assert cli.main([*command.split(), "--json", str(result)]) == 0
     first = capfd.readouterr().out
-    assert read_checkpoint(out / "diffusion_head_0").model.action_head == "diffusion"
+    assert read_checkpoint(out / "diffusion_head_3").model.action_head == "diffusion"
     found = json.loads(result.read_text())
+    assert found["seeds"] == [3]
     assert found["results"]["diffusion head"]["new pairs"]["episodes"] == 2
     assert found["variants"]["diffusion head"]["samples"] == 8
     lines = first.splitlines()[-2:]

@@ -35,7 +35,7 @@ _QUESTIONS = {
 }
 
 _RANGES = {"samples": FROM_1, "seeds": FROM_1, "episodes": FROM_1, "seed": FROM_0, "jobs": FROM_1}
-_RANGES |= {"threads": FROM_1}
+_RANGES |= {"threads": FROM_1, "first_seed": FROM_0}
 
 Scores = dict[str, dict[str, int]]
 """Question → episodes and successes."""
@@ -56,7 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, required=True, help="folder of the dataset")
     add("--out", type=output_folder, required=True, help="folder for the trainings and the results")
     add("--samples", type=int, help="samples of each training (default: the file's)")
-    add("--seeds", type=int, default=2, help="trainings of each variant, seeds from 0 on")
+    add("--seeds", type=int, default=2, help="trainings of each variant (default: %(default)s)")
+    add(
+        "--first-seed",
+        type=int,
+        default=0,
+        help="seed of the first of them; the others count on (default: %(default)s)",
+    )
     add("--episodes", type=int, default=20, help="episodes of each task and training")
     add("--seed", type=int, default=1000, help="seed of the first scene")
     add("--jobs", type=int, default=2, help="number of processes of an evaluation")
@@ -72,12 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     counts = {question: {"episodes": 0, "successes": 0} for question in _QUESTIONS}
     results: Results = {name: deepcopy(counts) for name in variants}
-    for seed in range(arguments.seeds):  # all variants once, before any of them twice
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    for seed in seeds:  # all variants once, before any of them twice
         for name, options in variants.items():
             _add(results[name], _scores(arguments, name, {**options, "seed": seed}))
     print(table(results))
     if arguments.json:
-        story = {"seeds": arguments.seeds, "first_scene": arguments.seed, "variants": variants}
+        story = {"seeds": list(seeds), "first_scene": arguments.seed, "variants": variants}
         write_text(arguments.json, json.dumps({**story, "results": results}, indent=1) + "\n")
     return 0
 
