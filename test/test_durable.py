@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,23 @@ def test_the_new_name_of_a_finished_file_is_on_the_disk(
     put_in_place(tmp_path / "a.mp4", target)
     assert synced == [("videos", ["a.mp4"])]
     assert target.read_bytes() == b"film"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_file_system_that_cannot_push_folders_is_written_to_and_a_broken_one_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fsync = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    if number == errno.EINVAL:
+        replace_file(tmp_path / "a.json", b"new")
+    else:
+        with pytest.raises(OSError, match="Input/output error"):
+            replace_file(tmp_path / "a.json", b"new")
+    assert (tmp_path / "a.json").read_bytes() == b"new"
