@@ -212,7 +212,7 @@ def toy_rows(mirror: bool) -> tuple[Rows, Dataset]:
         for i in range(300)
     )
     dataset = Dataset(
-        frames={"front": np.zeros((300, 8, 8, 3), np.uint8)},  # type: ignore[dict-item]
+        frames={"front": np.zeros((300, 32, 32, 3), np.uint8)},  # type: ignore[dict-item]
         state=state,
         action=state + 0.1,
         target_m=np.ones((300, 3), np.float32),
